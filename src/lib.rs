@@ -1,0 +1,12 @@
+//! wgformer: Transformer kernels in WGSL over wgpu.
+#![warn(missing_docs)]
+
+mod error;
+pub mod model {
+    //! Models.
+    pub mod arch;
+}
+pub mod weights;
+
+pub use error::{Error, Result};
+pub use wgpu;

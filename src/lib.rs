@@ -2,11 +2,13 @@
 #![warn(missing_docs)]
 
 mod error;
-pub mod model {
-    //! Models.
-    pub mod arch;
-}
+pub mod gpu;
+pub mod graph;
+pub mod kernel;
+pub mod model;
 pub mod weights;
 
 pub use error::{Error, Result};
+pub use gpu::{Caps, Context, Slice, Weight, wanted};
+pub use graph::step::{Domain, Span, Step};
 pub use wgpu;

@@ -108,3 +108,17 @@ pub enum Position {
         offset: usize,
     },
 }
+
+/// Which rows of a sequence make its one vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum PoolMode {
+    /// Their mean.
+    #[default]
+    Mean,
+    /// The first.
+    Cls,
+    /// The greatest of each column.
+    Max,
+    /// The last.
+    Last,
+}

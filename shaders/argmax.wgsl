@@ -1,0 +1,25 @@
+// The column of each row's greatest element, a workgroup for each row: the maximum, then the first column that has it.
+// A NaN counts as the greatest.
+@group(0) @binding(2) var<storage, read> x: array<f32>;          // [R, C]
+@group(0) @binding(3) var<storage, read_write> ids: array<u32>;  // [R]
+
+@compute @workgroup_size(WG)
+fn main(in: Invocation) {
+    let row = linear_group(in.group, in.groups);
+    if (row >= row_count()) { return; }
+    let x0 = c.x_offset + row * c.x_stride;
+    var top = NEG_LARGE;
+    for (var j = in.local; j < c.cols; j += WG) { top = max_nan(top, x[x0 + j]); }
+    top = reduce_max(top, in);
+    // Columns count below 2^24, so they are exact in f32; the first is the greatest of their negatives.
+    var first = -f32(c.cols - 1u);
+    for (var j = in.local; j < c.cols; j += WG) {
+        let value = x[x0 + j];
+        if (value == top || is_nan(value)) {
+            first = max(first, -f32(j));
+            break;
+        }
+    }
+    first = reduce_max(first, in);
+    if (in.local == 0u) { ids[c.y_offset + row * c.y_stride] = u32(-first); }
+}

@@ -1,0 +1,21 @@
+// y = act(first half of x) * second half, ELEMENTS columns of a row for each workgroup.
+@group(0) @binding(2) var<storage, read> x: array<f32>;        // [R, 2C]
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;  // [R, C]
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let g = linear_group(group, groups);
+    let tiles = (c.cols + ELEMENTS - 1u) / ELEMENTS;
+    let row = g / tiles;
+    if (row >= row_count()) { return; }
+    let first = g % tiles * ELEMENTS;
+    let end = min(c.cols, first + ELEMENTS);
+    let x0 = c.x_offset + row * c.x_stride;
+    for (var j = first + local; j < end; j += WG) {
+        y[c.y_offset + row * c.y_stride + j] = activate(x[x0 + j]) * x[x0 + c.cols + j];
+    }
+}

@@ -1,0 +1,21 @@
+// Reductions where the workgroup is one subgroup of WG lanes: no workgroup memory, no barrier.
+struct Invocation {
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(subgroup_invocation_id) local: u32,
+}
+
+fn reduce_sum(value: f32, in: Invocation) -> f32 {
+    return subgroupAdd(value);
+}
+
+fn reduce_max(value: f32, in: Invocation) -> f32 {
+    return select(subgroupMax(value), subgroupAdd(value), subgroupAny(is_nan(value)));
+}
+
+// Shows every invocation's value to all.
+fn share(value: f32, in: Invocation) {}
+
+fn shared_at(value: f32, i: u32) -> f32 {
+    return subgroupShuffle(value, i);
+}

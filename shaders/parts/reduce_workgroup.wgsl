@@ -1,0 +1,43 @@
+// Reductions over a workgroup of WG invocations by a tree in workgroup memory. Every invocation gets the result, and
+// the order is fixed: same input, same bits.
+struct Invocation {
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+}
+
+var<workgroup> scratch: array<f32, WG>;
+
+fn reduce_sum(value: f32, in: Invocation) -> f32 {
+    scratch[in.local] = value;
+    workgroupBarrier();
+    for (var half = WG / 2u; half > 0u; half = half / 2u) {
+        if (in.local < half) { scratch[in.local] += scratch[in.local + half]; }
+        workgroupBarrier();
+    }
+    let total = scratch[0];
+    workgroupBarrier();
+    return total;
+}
+
+fn reduce_max(value: f32, in: Invocation) -> f32 {
+    scratch[in.local] = value;
+    workgroupBarrier();
+    for (var half = WG / 2u; half > 0u; half = half / 2u) {
+        if (in.local < half) { scratch[in.local] = max_nan(scratch[in.local], scratch[in.local + half]); }
+        workgroupBarrier();
+    }
+    let top = scratch[0];
+    workgroupBarrier();
+    return top;
+}
+
+// Shows every invocation's value to all; `shared_at` may be called until the next reduction.
+fn share(value: f32, in: Invocation) {
+    scratch[in.local] = value;
+    workgroupBarrier();
+}
+
+fn shared_at(value: f32, i: u32) -> f32 {
+    return scratch[i];
+}

@@ -1,0 +1,216 @@
+//! The linker: a header that the host writes, one body, and the parts it asks for, concatenated.
+//!
+//! WGSL's module scope is order-independent, so that is all there is to it, but for one thing: naga lowers `for` to an
+//! endless loop with a break, which some drivers' compilers then do not unroll, and register tiles live or die by that.
+//! So a loop whose line ends in `// unroll` and whose bound is a constant of the header is unrolled in the text:
+//!
+//! ```wgsl
+//! for (var i = 0u; i < ROWS; i++) { // unroll
+//! ```
+//!
+//! Such a body is valid WGSL before and after.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use crate::model::arch::Activation;
+use crate::weights::DType;
+
+macro_rules! shaders {
+    ($($path:literal)*) => {
+        /// Every file under `shaders/`, by its name without the extension.
+        pub const FILES: &[(&str, &str)] = &[$(($path, include_str!(concat!("../../shaders/", $path, ".wgsl")))),*];
+    };
+}
+shaders! {
+    "argmax" "attention" "attention_row" "embed" "gate" "matmul" "matvec" "norm" "pool" "qkv" "softmax"
+    "parts/activation" "parts/keys_memory" "parts/keys_own" "parts/keys_table" "parts/mask" "parts/numeric"
+    "parts/reduce_lanes" "parts/reduce_subgroup" "parts/reduce_workgroup"
+    "parts/score_cosine" "parts/score_dot" "parts/step" "parts/weight"
+}
+
+fn file(name: &str) -> &'static str {
+    FILES.iter().find(|(n, _)| *n == name).map(|(_, text)| *text).unwrap_or_default()
+}
+
+/// Collects a specialisation: constants, declarations and parts for one body.
+#[derive(Debug)]
+pub(crate) struct Link {
+    body: &'static str,
+    header: String,
+    numbers: BTreeMap<&'static str, u32>,
+    parts: Vec<&'static str>,
+}
+
+impl Link {
+    /// Starts with a body's name and its constants' declaration.
+    pub fn new(body: &'static str, constants: &str) -> Self {
+        let header = format!("{constants}{}", crate::graph::step::header_constants());
+        let link = Self { body, header, numbers: BTreeMap::new(), parts: Vec::new() };
+        link.part("parts/step").part("parts/numeric")
+    }
+
+    /// `const NAME = value`; the bound of unrolled loops.
+    pub fn number(mut self, name: &'static str, value: u32) -> Self {
+        let _ = writeln!(self.header, "const {name} = {value}u;");
+        self.numbers.insert(name, value);
+        self
+    }
+
+    /// `const NAME = true|false`.
+    pub fn flag(mut self, name: &'static str, value: bool) -> Self {
+        let _ = writeln!(self.header, "const {name} = {value};");
+        self
+    }
+
+    /// Any other line.
+    pub fn line(mut self, text: &str) -> Self {
+        let _ = writeln!(self.header, "{text}");
+        self
+    }
+
+    /// Links a part, once.
+    pub fn part(mut self, name: &'static str) -> Self {
+        if !self.parts.contains(&name) {
+            self.parts.push(name);
+        }
+        self
+    }
+
+    /// An optional f32 input: `fn NAME_at(i)` reads it, or gives `absent`.
+    pub fn optional(self, name: &str, binding: Option<u32>, absent: &str) -> Self {
+        match binding {
+            Some(n) => self.line(&format!(
+                "@group(0) @binding({n}) var<storage, read> {name}: array<f32>;\nfn {name}_at(i: u32) -> f32 {{ return {name}[i]; }}"
+            )),
+            None => self.line(&format!("fn {name}_at(i: u32) -> f32 {{ return {absent}; }}")),
+        }
+    }
+
+    /// A table of weights in a buffer: `fn NAME_at(i)` gives element i as f32.
+    pub fn weight(self, name: &str, binding: u32, dtype: DType) -> Self {
+        let (element, read) = match dtype {
+            DType::F16 => ("u32", format!("half_of({name}[i >> 1u], i)")),
+            DType::BF16 => ("u32", format!("bfloat_of({name}[i >> 1u], i)")),
+            DType::F32 | DType::U32 => ("f32", format!("{name}[i]")),
+        };
+        self.part("parts/weight").line(&format!(
+            "@group(0) @binding({binding}) var<storage, read> {name}: array<{element}>;\nfn {name}_at(i: u32) -> f32 {{ return {read}; }}"
+        ))
+    }
+
+    /// As [`Self::weight`]; absent, its elements are 0.
+    pub fn optional_weight(self, name: &str, binding: u32, dtype: Option<DType>) -> Self {
+        match dtype {
+            Some(dtype) => self.weight(name, binding, dtype),
+            None => self.optional(name, None, "0.0"),
+        }
+    }
+
+    /// `fn activate(x)`.
+    pub fn activation(self, act: Activation) -> Self {
+        let call = match act {
+            Activation::None => "x",
+            Activation::Relu => "relu(x)",
+            Activation::Gelu => "gelu(x)",
+            Activation::GeluTanh => "gelu_tanh(x)",
+            Activation::Silu => "silu(x)",
+            Activation::Tanh => "tanh_of(x)",
+        };
+        self.part("parts/activation").line(&format!("fn activate(x: f32) -> f32 {{ return {call}; }}"))
+    }
+
+    /// The name of the body.
+    pub fn body(&self) -> &'static str {
+        self.body
+    }
+
+    /// The linked source.
+    pub fn text(&self) -> String {
+        let mut text = format!("// {}: linked by wgformer\n{}", self.body, self.header);
+        for name in self.parts.iter().chain([&self.body]) {
+            let _ = write!(text, "\n// ---- {name}.wgsl\n{}", unroll(file(name), &self.numbers));
+        }
+        text
+    }
+}
+
+/// Unrolls the marked loops whose bound is a known constant, innermost last.
+fn unroll(text: &str, numbers: &BTreeMap<&str, u32>) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, name, bound, body, after)) = next_loop(rest) {
+        out.push_str(before);
+        match bound.parse().ok().or_else(|| numbers.get(bound).copied()) {
+            Some(n) => {
+                for i in 0..n {
+                    let copy = replace_word(body, name, &format!("{i}u"));
+                    let _ = write!(out, "{{{}}}", unroll(&copy, numbers).trim_end());
+                }
+                out.push('\n');
+            }
+            None => {
+                let _ = write!(out, "for (var {name} = 0u; {name} < {bound}; {name}++) {{{}}}", unroll(body, numbers));
+            }
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Splits at the first marked loop: what is before, its variable, its bound, its body, what is after.
+fn next_loop(text: &str) -> Option<(&str, &str, &str, &str, &str)> {
+    let mark = text.find("{ // unroll")?;
+    let start = text[..mark].rfind("for (var ")?;
+    let head = &text[start + "for (var ".len()..mark];
+    let (name, tail) = head.split_once(" = 0u; ")?;
+    let bound = tail.split_once("< ")?.1.split(';').next()?.trim_end_matches('u');
+    let body_at = mark + "{ // unroll".len();
+    let mut depth = 1;
+    for (i, b) in text.bytes().enumerate().skip(body_at) {
+        match b {
+            b'{' => depth += 1,
+            b'}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some((&text[..start], name, bound, &text[body_at..i], &text[i + 1..]));
+        }
+    }
+    None
+}
+
+fn replace_word(text: &str, word: &str, with: &str) -> String {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(word) {
+        let end = at + word.len();
+        let bounded = !rest[..at].ends_with(|c| is_word(c) || c == '.') && !rest[end..].starts_with(is_word);
+        out.push_str(&rest[..at]);
+        out.push_str(if bounded { with } else { word });
+        rest = &rest[end..];
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unrolls_marked_loops_only() {
+        let text = "a for (var i = 0u; i < N; i++) { // unroll\n x[i] = ii + i; for (var j = 0u; j < 2u; j++) { // unroll\n y[i][j]; } }\nb";
+        let out = unroll(text, &BTreeMap::from([("N", 2)]));
+        assert!(!out.contains("for"), "{out}");
+        for want in ["x[0u] = ii + 0u;", "x[1u] = ii + 1u;", "y[1u][0u];", "y[0u][1u];"] {
+            assert!(out.contains(want), "{want} in {out}");
+        }
+        let kept = unroll(text, &BTreeMap::new());
+        assert!(kept.contains("for (var i = 0u; i < N; i++)"), "{kept}");
+        let plain = "for (var i = 0u; i < 3u; i++) { x; }";
+        assert_eq!(unroll(plain, &BTreeMap::new()), plain);
+    }
+}

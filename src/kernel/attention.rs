@@ -1,0 +1,244 @@
+//! Fused multi-head attention.
+
+use super::{Candidate, Checker, Dispatch, Reduce, Role, Tier, View, Work};
+use crate::Result;
+use crate::gpu::Caps;
+use crate::gpu::link::Link;
+use crate::graph::step::{Domain, tiles_word};
+
+/// Where a query finds its keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Keys {
+    /// In the rows of its own sequence.
+    #[default]
+    Own,
+    /// In the rows of its sequence's memory: cross-attention.
+    Memory,
+    /// In the KV cache, through the step's slot table.
+    Table,
+}
+
+/// How alike a query and a key are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Similarity {
+    /// scale * (q . k), Vaswani et al. 2017.
+    #[default]
+    Dot,
+    /// scale * (q . k) / (|q| |k|), each length at least 1e-8 as in PyTorch's `cosine_similarity`.
+    Cosine,
+}
+
+op! {
+    /// softmax(similarity(q, k) + bias) . v for each head, over the sequences of the step; no S x S matrix is made.
+    ///
+    /// Query head h uses key head h / (heads / kv_heads). A query with no key it may see gives zeros. With `weights`
+    /// instead of `y` the op is a *tap*: it writes the softmax itself.
+    Attention {
+        reads {
+            /// `[tokens, heads head_dim]` f32.
+            q
+            /// `[keys, kv_heads head_dim]` f32: tokens, memory or cache slots.
+            k
+            /// As k.
+            v
+        }
+        optional {
+            /// `[heads, 2 R + 1]` f32, added to the scores: column R + (key position - query position), clamped to the ends.
+            bias
+        }
+        writes {}
+        also {
+            /// `[tokens, heads head_dim]` f32.
+            y
+            /// `[tokens, heads max_keys]` f32: row t holds, for each head, token t's weight for each key of its sequence,
+            /// then zeros.
+            weights
+        }
+        with {
+            /// Query heads.
+            heads: usize,
+            /// Key and value heads; divides heads.
+            kv_heads: usize,
+            /// Width of a head, 1 to 256.
+            head_dim: usize,
+            /// Multiplies the similarity.
+            scale: f32,
+            /// Dot product or cosine.
+            similarity: Similarity,
+            /// No key after the query.
+            causal: bool,
+            /// No key farther than this from the query, by original positions.
+            window: Option<u32>,
+            /// Where the keys are.
+            keys: Keys,
+            /// Decides between the kernels for many queries and for few.
+            role: Role,
+        }
+    }
+}
+
+impl<T> Attention<T> {
+    /// Self-attention over whole sequences, scaled by 1 / sqrt(head_dim).
+    pub fn new(q: T, k: T, v: T, y: T, heads: usize, head_dim: usize) -> Self {
+        let scale = 1.0 / (head_dim.max(1) as f32).sqrt();
+        let (similarity, keys, role) = Default::default();
+        let (bias, y, weights, window) = (None, Some(y), None, None);
+        Self { q, k, v, bias, y, weights, heads, kv_heads: heads, head_dim, scale, similarity, causal: false, window, keys, role }
+    }
+}
+
+/// The key of an attention kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Spec {
+    body: Body,
+    /// head_dim, rounded up.
+    bucket: u32,
+    similarity: Similarity,
+    causal: bool,
+    window: bool,
+    bias: bool,
+    keys: Keys,
+    weights: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Body {
+    /// A query row for each invocation, keys and values through workgroup memory.
+    Tile,
+    /// A workgroup for one query row and head, a key for each invocation.
+    Row(Reduce),
+}
+
+/// Query rows of one workgroup of `attention`.
+const TILE: u32 = 64;
+
+constants! {
+    Constants {
+        heads: u32, group: u32, head_dim: u32, scale: f32, window: u32, reach: u32, keys: u32, tiles_at: u32,
+        key_rows: u32, q_offset: u32, q_stride: u32, k_offset: u32, k_stride: u32, v_offset: u32, v_stride: u32,
+        b_offset: u32, b_stride: u32, y_offset: u32, y_stride: u32,
+    }
+}
+
+fn bucket(head_dim: usize) -> u32 {
+    let step = if head_dim <= 64 { 16 } else { 32 };
+    (head_dim as u32).next_multiple_of(step)
+}
+
+impl Spec {
+    pub(super) fn tier(&self) -> Tier {
+        match self.body {
+            Body::Tile => Tier::Baseline,
+            Body::Row(reduce) => reduce.tier(),
+        }
+    }
+
+    /// Query rows of one workgroup.
+    pub(crate) fn height(&self) -> u32 {
+        match self.body {
+            Body::Tile => TILE,
+            Body::Row(_) => 1,
+        }
+    }
+
+    pub(super) fn link(&self) -> Link {
+        let link = match self.body {
+            // K and V blocks fill 16 KiB, the default limit.
+            Body::Tile => Link::new("attention", Constants::WGSL).number("WG", TILE).number("BLOCK", 2048 / self.bucket),
+            Body::Row(reduce) => reduce.link(Link::new("attention_row", Constants::WGSL)).flag("WEIGHTS", self.weights),
+        };
+        let output = match self.weights {
+            true => "@group(0) @binding(7) var<storage, read_write> out: array<f32>;",
+            false => "@group(0) @binding(6) var<storage, read_write> out: array<f32>;",
+        };
+        link.number("HEAD", self.bucket)
+            .optional("bias", self.bias.then_some(5), "0.0")
+            .flag("BIAS", self.bias)
+            .flag("CAUSAL", self.causal)
+            .flag("WINDOW", self.window)
+            .line(output)
+            .part("parts/mask")
+            .part(match self.similarity {
+                Similarity::Dot => "parts/score_dot",
+                Similarity::Cosine => "parts/score_cosine",
+            })
+            .part(match self.keys {
+                Keys::Own => "parts/keys_own",
+                Keys::Memory => "parts/keys_memory",
+                Keys::Table => "parts/keys_table",
+            })
+    }
+}
+
+impl Attention<View> {
+    pub(super) fn check(&self) -> Result<()> {
+        let ck = Checker("attention");
+        ck.views(&self.args())?;
+        let (h, kv, d) = (self.heads, self.kv_heads, self.head_dim);
+        ck.ok("head_dim", (1..=256).contains(&d), || "1 to 256".into(), || d.to_string())?;
+        let grouped = h >= 1 && kv >= 1 && h % kv == 0;
+        ck.ok("kv_heads", grouped, || format!("a divisor of {h} heads"), || kv.to_string())?;
+        ck.floats("q", &self.q, self.q.rows, h * d)?;
+        ck.floats("k", &self.k, self.k.rows, kv * d)?;
+        ck.floats("v", &self.v, self.k.rows, kv * d)?;
+        ck.ok("y", self.y.is_some() != self.weights.is_some(), || "y or weights".into(), || "both or none".into())?;
+        if let Some(y) = &self.y {
+            ck.floats("y", y, self.q.rows, h * d)?;
+        }
+        if let Some(w) = &self.weights {
+            ck.floats("weights", w, self.q.rows, w.cols / h * h)?;
+        }
+        let Some(bias) = &self.bias else { return Ok(()) };
+        ck.floats("bias", bias, h, bias.cols)?;
+        ck.ok("bias", bias.cols % 2 == 1, || "an odd number of columns".into(), || bias.cols.to_string())
+    }
+
+    pub(super) fn candidates(&self, caps: &Caps) -> Vec<Candidate> {
+        let spec = |body| Spec {
+            body,
+            bucket: bucket(self.head_dim),
+            similarity: self.similarity,
+            causal: self.causal,
+            window: self.window.is_some(),
+            bias: self.bias.is_some(),
+            keys: self.keys,
+            weights: self.weights.is_some(),
+        };
+        let rows = Reduce::choices(caps).map(|(r, choice)| Candidate::new(spec(Body::Row(r)), choice));
+        let mut all: Vec<_> = rows.into();
+        if self.weights.is_none() {
+            let at = if self.role == Role::Decode { all.len() } else { 0 };
+            all.insert(at, Candidate::new(spec(Body::Tile), Ok(())));
+        }
+        all
+    }
+
+    pub(super) fn dispatch(&self, spec: &super::Spec, _: Domain) -> Dispatch {
+        let super::Spec::Attention(spec) = spec else { return Dispatch::default() };
+        let ([q_offset, q_stride], [k_offset, k_stride]) = (self.q.words(), self.k.words());
+        let ([v_offset, v_stride], [b_offset, b_stride]) = (self.v.words(), self.bias.map_or([0; 2], |v| v.words()));
+        let [y_offset, y_stride] = self.y.or(self.weights).map_or([0; 2], |v| v.words());
+        let constants = Constants {
+            heads: self.heads as u32,
+            group: (self.heads / self.kv_heads.max(1)) as u32,
+            head_dim: self.head_dim as u32,
+            scale: self.scale,
+            window: self.window.unwrap_or(0),
+            reach: self.bias.map_or(0, |v| v.cols as u32 / 2),
+            keys: self.weights.map_or(0, |v| (v.cols / self.heads) as u32),
+            tiles_at: tiles_word(spec.height()),
+            key_rows: self.k.rows as u32,
+            q_offset,
+            q_stride,
+            k_offset,
+            k_stride,
+            v_offset,
+            v_stride,
+            b_offset,
+            b_stride,
+            y_offset,
+            y_stride,
+        };
+        Dispatch::new(&constants, Work::Tiles { height: spec.height(), times: self.heads as u32 })
+    }
+}

@@ -1,0 +1,225 @@
+//! y = act(x . W^T + bias) + residual.
+
+use super::{Candidate, Checker, Choice, Dispatch, Reduce, Role, Tier, View, Work};
+use crate::gpu::Caps;
+use crate::gpu::link::Link;
+use crate::graph::step::Domain;
+use crate::model::arch::Activation;
+use crate::weights::DType;
+use crate::Result;
+
+/// How a weight matrix lies in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Layout {
+    /// `[N, K]`, as PyTorch's `Linear` stores it.
+    #[default]
+    Nk,
+    /// `[K, N]`, as GPT-2's `Conv1D` stores it, or a plain right-hand operand.
+    Kn,
+    /// Packed for a software adapter's texture units, made by `Context::pack_weight`.
+    Packed,
+}
+
+/// Several products of the same shape: elements from one operand to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// How many.
+    pub count: usize,
+    /// Elements from one x to the next.
+    pub x: usize,
+    /// Elements from one w to the next; 0 shares it.
+    pub w: usize,
+    /// Elements from one y to the next.
+    pub y: usize,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self { count: 1, x: 0, w: 0, y: 0 }
+    }
+}
+
+op! {
+    /// Matrix product with everything that usually follows it: y = act(x . W^T + bias) + residual.
+    ///
+    /// Accumulates in f32 whatever the weights are. With a [`Batch`], `x`, `w` and `y` describe the first product.
+    Matmul {
+        reads {
+            /// `[M, K]` f32.
+            x
+            /// `[N, K]`, or `[K, N]` by `layout`; f32, f16 or bf16.
+            w
+        }
+        optional {
+            /// `[1, N]` f32.
+            bias
+            /// `[M, N]` f32, added after the activation.
+            residual
+        }
+        writes {
+            /// `[M, N]` f32.
+            y
+        }
+        also {}
+        with {
+            /// Applied after the bias.
+            act: Activation,
+            /// How `w` lies.
+            layout: Layout,
+            /// Several products at once.
+            batch: Batch,
+            /// Decides between the kernels for many rows and for few.
+            role: Role,
+        }
+    }
+}
+
+impl<T> Matmul<T> {
+    /// y = x . W^T.
+    pub fn new(x: T, w: T, y: T) -> Self {
+        let (act, layout, batch, role) = Default::default();
+        Self { x, w, bias: None, residual: None, y, act, layout, batch, role }
+    }
+}
+
+/// The key of a matmul kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Spec {
+    body: Body,
+    weight: DType,
+    kn: bool,
+    act: Activation,
+    bias: bool,
+    residual: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Body {
+    /// Tiles of 64 x 64 through workgroup memory.
+    Tile,
+    /// A workgroup for four outputs of one row.
+    Row(Reduce),
+}
+
+/// Outputs of one workgroup of `matvec`.
+const ROW_COLS: u32 = 4;
+/// Rows and columns of a tile of `matmul`.
+const TILE: u32 = 64;
+
+constants! {
+    Constants {
+        rows_at: u32, n: u32, k: u32,
+        x_offset: u32, x_stride: u32, w_offset: u32, w_stride: u32, y_offset: u32, y_stride: u32,
+        b_offset: u32, r_offset: u32, r_stride: u32,
+        batches: u32, x_batch: u32, w_batch: u32, y_batch: u32,
+    }
+}
+
+impl Spec {
+    pub(super) fn tier(&self) -> Tier {
+        match self.body {
+            Body::Tile => Tier::Baseline,
+            Body::Row(reduce) => reduce.tier(),
+        }
+    }
+
+    pub(super) fn texture(&self) -> Option<wgpu::TextureFormat> {
+        None
+    }
+
+    pub(super) fn link(&self) -> Link {
+        let link = match self.body {
+            Body::Tile => Link::new("matmul", Constants::WGSL).number("TILE", TILE),
+            Body::Row(reduce) => reduce.link(Link::new("matvec", Constants::WGSL)).number("COLS", ROW_COLS),
+        };
+        link.weight("w", 3, self.weight)
+            .flag("W_KN", self.kn)
+            .optional("bias", self.bias.then_some(4), "0.0")
+            .optional("residual", self.residual.then_some(5), "0.0")
+            .activation(self.act)
+    }
+}
+
+impl Matmul<View> {
+    fn sizes(&self) -> (usize, usize, usize) {
+        (self.x.rows, self.y.cols, self.x.cols)
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let ck = Checker("matmul");
+        let (m, n, k) = self.sizes();
+        ck.views(&self.args())?;
+        ck.floats("x", &self.x, m, k)?;
+        match self.layout {
+            Layout::Nk | Layout::Packed => ck.shape("w", &self.w, n, k)?,
+            Layout::Kn => ck.shape("w", &self.w, k, n)?,
+        }
+        ck.dtype("w", &self.w, &[DType::F32, DType::F16, DType::BF16])?;
+        ck.floats("y", &self.y, m, n)?;
+        if let Some(bias) = &self.bias {
+            ck.floats("bias", bias, 1, n)?;
+        }
+        if let Some(residual) = &self.residual {
+            ck.floats("residual", residual, m, n)?;
+        }
+        ck.ok("batch", self.batch.count >= 1, || "at least one product".into(), || "0".into())?;
+        let strided = self.batch.count > 1;
+        ck.ok("batch", !strided || self.residual.is_none(), || "no residual".into(), || "a residual".into())?;
+        let apart = !strided || self.batch.y >= self.y.end() - self.y.offset;
+        ck.ok("batch", apart, || "outputs that do not overlap".into(), || format!("a stride of {}", self.batch.y))
+    }
+
+    pub(super) fn candidates(&self, caps: &Caps) -> Vec<Candidate> {
+        let spec = |body| Spec {
+            body,
+            weight: self.w.dtype,
+            kn: self.layout == Layout::Kn,
+            act: self.act,
+            bias: self.bias.is_some(),
+            residual: self.residual.is_some(),
+        };
+        let plain = |choice: Choice| match self.layout {
+            Layout::Packed => Err("the weight is packed into a texture".into()),
+            _ => choice,
+        };
+        let tile = Candidate::new(spec(Body::Tile), plain(Ok(())));
+        let rows = Reduce::choices(caps).map(|(r, choice)| Candidate::new(spec(Body::Row(r)), plain(choice)));
+        let mut all: Vec<_> = rows.into();
+        all.insert(if self.role == Role::Decode { all.len() } else { 0 }, tile);
+        all
+    }
+
+    pub(super) fn dispatch(&self, spec: &super::Spec, domain: Domain) -> Dispatch {
+        let super::Spec::Matmul(spec) = spec else { return Dispatch::default() };
+        let (_, n, k) = self.sizes();
+        let [b_offset, _] = self.bias.map_or([0; 2], |v| v.words());
+        let [r_offset, r_stride] = self.residual.map_or([0; 2], |v| v.words());
+        let ([x_offset, x_stride], [w_offset, w_stride]) = (self.x.words(), self.w.words());
+        let [y_offset, y_stride] = self.y.words();
+        let Batch { count, x, w, y } = self.batch;
+        let constants = Constants {
+            rows_at: domain.word(),
+            n: n as u32,
+            k: k as u32,
+            x_offset,
+            x_stride,
+            w_offset,
+            w_stride,
+            y_offset,
+            y_stride,
+            b_offset,
+            r_offset,
+            r_stride,
+            batches: count as u32,
+            x_batch: x as u32,
+            w_batch: w as u32,
+            y_batch: y as u32,
+        };
+        let (per, columns) = match spec.body {
+            Body::Tile => (TILE, TILE),
+            Body::Row(_) => (1, ROW_COLS),
+        };
+        let times = (n as u32).div_ceil(columns) * count as u32;
+        Dispatch::new(&constants, Work::Rows { domain, per, times })
+    }
+}

@@ -1,0 +1,193 @@
+//! Keys of specialisations, and what a dispatch is made of.
+
+use super::{argmax, attention, embed, gate, matmul, norm, pool, qkv, softmax};
+use crate::gpu::link::Link;
+use crate::graph::step::{Counts, Domain};
+
+/// What a kernel asks of the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Tier {
+    /// No optional feature, wgpu's default limits.
+    Baseline,
+    /// Subgroup operations, right for every width.
+    Subgroup,
+    /// A software adapter: one subgroup a workgroup, no barriers, weights in read-only storage textures.
+    Software,
+}
+
+impl std::fmt::Display for Tier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Baseline => "baseline",
+            Self::Subgroup => "subgroup",
+            Self::Software => "software",
+        })
+    }
+}
+
+/// How a workgroup adds up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reduce {
+    /// A tree over workgroup memory, 64 invocations.
+    Workgroup,
+    /// Subgroups, then workgroup memory; 64 invocations.
+    Subgroup,
+    /// The workgroup is one subgroup of this width.
+    Lanes(u32),
+}
+
+impl Reduce {
+    pub(crate) fn tier(self) -> Tier {
+        match self {
+            Self::Workgroup => Tier::Baseline,
+            Self::Subgroup => Tier::Subgroup,
+            Self::Lanes(_) => Tier::Software,
+        }
+    }
+
+    /// All three, best first on the device that has them.
+    pub(crate) fn choices(caps: &crate::gpu::Caps) -> [(Self, Choice); 3] {
+        let lanes = caps.lanes();
+        [
+            (Self::Lanes(*lanes.as_ref().unwrap_or(&8)), lanes.map(|_| ())),
+            (Self::Subgroup, caps.subgroups()),
+            (Self::Workgroup, Ok(())),
+        ]
+    }
+
+    pub(crate) fn link(self, link: Link) -> Link {
+        let (part, size) = match self {
+            Self::Workgroup => ("parts/reduce_workgroup", 64),
+            Self::Subgroup => ("parts/reduce_subgroup", 64),
+            Self::Lanes(width) => ("parts/reduce_lanes", width),
+        };
+        link.part(part).number("WG", size)
+    }
+}
+
+/// Workgroup sizes of ops without reductions, best first: a software adapter's subgroup, or 64.
+pub(super) fn widths(caps: &crate::gpu::Caps) -> [(u32, Choice); 2] {
+    let lanes = caps.lanes();
+    [(*lanes.as_ref().unwrap_or(&8), lanes.map(|_| ())), (64, Ok(()))]
+}
+
+/// Whether this device can run a kernel, or why it cannot.
+pub type Choice = std::result::Result<(), String>;
+
+/// A kernel for an op, and whether this device can run it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// The kernel.
+    pub spec: Spec,
+    /// Whether this device can run it, or why it cannot.
+    pub available: Choice,
+}
+
+impl Candidate {
+    pub(crate) fn new(spec: impl Into<Spec>, available: Choice) -> Self {
+        Self { spec: spec.into(), available }
+    }
+}
+
+macro_rules! specs {
+    ($($op:ident $module:ident)*) => {
+        /// The key of one specialisation: all that its source depends on.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[allow(missing_docs)]
+        pub enum Spec { $($op($module::Spec)),* }
+
+        $(impl From<$module::Spec> for Spec { fn from(spec: $module::Spec) -> Self { Self::$op(spec) } })*
+
+        impl Spec {
+            fn link(&self) -> Link { match self { $(Self::$op(spec) => spec.link()),* } }
+
+            /// What it asks of the device.
+            pub fn tier(&self) -> Tier { match self { $(Self::$op(spec) => spec.tier()),* } }
+
+            /// The op it computes.
+            pub fn op(&self) -> &'static str { match self { $(Self::$op(_) => stringify!($module)),* } }
+        }
+    };
+}
+specs! {
+    Matmul matmul
+    Softmax softmax
+    Norm norm
+    Attention attention
+    Embed embed
+    Gate gate
+    Qkv qkv
+    Pool pool
+    Argmax argmax
+}
+
+impl Spec {
+    /// The linked WGSL.
+    pub fn source(&self) -> String {
+        self.link().text()
+    }
+
+    /// The body's name: `shaders/BODY.wgsl`.
+    pub fn body(&self) -> &'static str {
+        self.link().body()
+    }
+
+    /// Body and tier, for people.
+    pub fn label(&self) -> String {
+        format!("{} ({})", self.body(), self.tier())
+    }
+
+    /// Heights of the tiles that it works on.
+    pub(crate) fn heights(&self) -> Vec<u32> {
+        match self {
+            Self::Attention(spec) => vec![spec.height()],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The weight argument is read from a storage texture.
+    pub(crate) fn texture(&self, argument: &str) -> Option<wgpu::TextureFormat> {
+        match self {
+            Self::Matmul(spec) if argument == "w" => spec.texture(),
+            _ => None,
+        }
+    }
+}
+
+/// How many workgroups a dispatch has, told by the step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// None.
+    #[default]
+    Nothing,
+    /// `times` workgroups for every `per` rows, rounded up.
+    Rows { domain: Domain, per: u32, times: u32 },
+    /// `times` for every tile of `height` query rows of a sequence.
+    Tiles { height: u32, times: u32 },
+    /// `times` for every sequence.
+    Sequences { times: u32 },
+}
+
+impl Work {
+    pub fn groups(&self, counts: &Counts) -> u64 {
+        match *self {
+            Self::Nothing => 0,
+            Self::Rows { domain, per, times } => u64::from(counts.rows(domain).div_ceil(per)) * u64::from(times),
+            Self::Tiles { height, times } => u64::from(counts.tiles(height)) * u64::from(times),
+            Self::Sequences { times } => u64::from(counts.sequences) * u64::from(times),
+        }
+    }
+}
+
+/// Constants and geometry of a dispatch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Dispatch {
+    pub constants: Vec<u8>,
+    pub work: Work,
+}
+
+impl Dispatch {
+    pub fn new(constants: &impl bytemuck::NoUninit, work: Work) -> Self {
+        Self { constants: bytemuck::bytes_of(constants).to_vec(), work }
+    }
+}

@@ -2,10 +2,7 @@
 #![warn(missing_docs)]
 
 mod error;
-pub mod model {
-    //! Models.
-    pub mod arch;
-}
+pub mod model;
 pub mod weights;
 
 pub use error::{Error, Result};

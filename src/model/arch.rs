@@ -108,3 +108,17 @@ pub enum Position {
         offset: usize,
     },
 }
+
+/// How the token vectors of a text become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum PoolMode {
+    /// Their mean.
+    #[default]
+    Mean,
+    /// The first token's.
+    Cls,
+    /// The largest of each column.
+    Max,
+    /// The last token's.
+    Last,
+}

@@ -21,7 +21,13 @@ pub struct Download {
 
 impl Context {
     /// Records a copy of `size` bytes from `offset`; submit the encoder, then await [`Download::bytes`].
-    pub fn read_later(&self, encoder: &mut wgpu::CommandEncoder, source: &wgpu::Buffer, offset: u64, size: u64) -> Download {
+    pub fn read_later(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        source: &wgpu::Buffer,
+        offset: u64,
+        size: u64,
+    ) -> Download {
         let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some("download"),
             size: size.max(4).next_multiple_of(4),

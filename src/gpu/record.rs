@@ -99,7 +99,11 @@ impl Context {
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::Alias`], [`Error::Limit`], or what the driver says of a kernel.
-    pub fn record<'a>(&self, encoder: &mut wgpu::CommandEncoder, op: &(impl Into<Op<Slice<'a>>> + Clone)) -> Result<()> {
+    pub fn record<'a>(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        op: &(impl Into<Op<Slice<'a>>> + Clone),
+    ) -> Result<()> {
         let op = op.clone().into();
         let rows = op.args().iter().map(|a| a.handle.view.rows).next().unwrap_or(0);
         let step = match op {
@@ -166,7 +170,8 @@ impl Context {
         let part = |offset, size| wgpu::BufferBinding { buffer: &buffer, offset, size };
         let size = wgpu::BufferSize::new(constants as u64);
         let group = self.bind(&pipeline, part(0, size), part(256, None), &bound);
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(op.name()), timestamp_writes: None });
+        let mut pass =
+            encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(op.name()), timestamp_writes: None });
         pass.set_pipeline(&pipeline.pipeline);
         pass.set_bind_group(0, &group, &[]);
         pass.dispatch_workgroups(grid[0], grid[1], 1);

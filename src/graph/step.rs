@@ -158,7 +158,10 @@ impl Step {
         for span in &self.spans {
             let end = span.table as usize + span.keys as usize;
             if !self.table.is_empty() && (end > self.table.len() || span.keys < span.len) {
-                return Err(Error::input("slot table", format!("{span:?} does not fit a table of {}", self.table.len())));
+                return Err(Error::input(
+                    "slot table",
+                    format!("{span:?} does not fit a table of {}", self.table.len()),
+                ));
             }
         }
         match self.slots.iter().chain(&self.table).find(|&&s| s as usize >= slots) {

@@ -109,16 +109,16 @@ pub enum Position {
     },
 }
 
-/// Which rows of a sequence make its one vector.
+/// How the token vectors of a text become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum PoolMode {
     /// Their mean.
     #[default]
     Mean,
-    /// The first.
+    /// The first token's.
     Cls,
-    /// The greatest of each column.
+    /// The largest of each column.
     Max,
-    /// The last.
+    /// The last token's.
     Last,
 }

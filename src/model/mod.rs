@@ -1,2 +1,9 @@
-//! Models.
+//! Models: what a checkpoint's files say, in one vocabulary for all families.
+//!
+//! `config.json` becomes an [`arch::Arch`], a family's file names its tensors, and [`names::gather`] brings them in.
+
 pub mod arch;
+pub mod bert;
+pub mod config;
+pub mod names;
+pub mod sentence;

@@ -29,6 +29,11 @@ pub struct Weight {
 }
 
 impl Weight {
+    /// Bytes held.
+    pub fn bytes(&self) -> u64 {
+        0
+    }
+
     /// As an argument of a matmul.
     pub fn slice(&self) -> Slice<'_> {
         Slice { data: Data::Weight(self), view: self.view }
@@ -93,6 +98,11 @@ impl<'a> Slice<'a> {
 }
 
 impl Context {
+    /// Packs.
+    pub fn pack_weight(&self, _n: usize, _k: usize, _dtype: DType, _bytes: &[u8]) -> Result<Weight> {
+        Err(Error::Unsupported { what: "packing".into(), why: "not yet".into() })
+    }
+
     /// Records an op whose rows are independent (matmul, softmax, norm, gate, argmax) or that works on one sequence.
     ///
     /// Nothing is submitted and nothing blocks. The kernel is the best this device can run.

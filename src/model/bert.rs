@@ -2,19 +2,17 @@
 
 use super::arch::{Activation, Arch, Embed, Mlp, Norm, Position, Stack};
 use super::config::{Config, bounds};
-use super::names::Source;
+use super::names::{Names, Source};
 use crate::Result;
 use crate::weights::Checkpoint;
 
-const TABLES: [(&str, &str); 3] =
-    [("word", "word_embeddings"), ("position", "position_embeddings"), ("type", "token_type_embeddings")];
-const LAYER: [(&str, &[&str]); 6] = [
-    ("self.qkv", &["attention.self.query", "attention.self.key", "attention.self.value"]),
-    ("self.out", &["attention.output.dense"]),
-    ("self.norm", &["attention.output.LayerNorm"]),
-    ("mlp.up", &["intermediate.dense"]),
-    ("mlp.down", &["output.dense"]),
-    ("mlp.norm", &["output.LayerNorm"]),
+/// Modules of a layer, here and in the checkpoint.
+const LAYER: [(&str, &str); 5] = [
+    ("self.out", "attention.output.dense"),
+    ("self.norm", "attention.output.LayerNorm"),
+    ("mlp.up", "intermediate.dense"),
+    ("mlp.down", "output.dense"),
+    ("mlp.norm", "output.LayerNorm"),
 ];
 
 /// What `config.json` says; absent keys have the defaults of Hugging Face's `BertConfig`. The checkpoint says whether
@@ -63,38 +61,29 @@ fn stack(config: &Config) -> Result<Stack> {
 
 /// Task classes save the encoder below `bert.`.
 fn prefix(checkpoint: &Checkpoint) -> &'static str {
-    if checkpoint.contains("bert.embeddings.word_embeddings.weight") { "bert." } else { "" }
+    let task = checkpoint.contains("bert.embeddings.word_embeddings.weight");
+    if task { "bert." } else { "" }
 }
 
 /// See [`super::names::names`].
 pub(super) fn names(arch: &Arch, checkpoint: &Checkpoint) -> Vec<(String, Source)> {
-    let prefix = prefix(checkpoint);
-    let mut modules = vec![("embed.norm".to_owned(), vec![format!("{prefix}embeddings.LayerNorm")])];
+    let mut names = Names::new(checkpoint, prefix(checkpoint));
+    for (to, from) in [("word", "word"), ("position", "position"), ("type", "token_type")] {
+        names.table(&format!("embed.{to}"), &format!("embeddings.{from}_embeddings"));
+    }
+    names.module("embed.norm", "embeddings.LayerNorm");
     for i in 0..arch.encoder.as_ref().map_or(0, |stack| stack.layers) {
-        let full = |from: &&str| format!("{prefix}encoder.layer.{i}.{from}");
-        modules.extend(LAYER.map(|(to, from)| (format!("encoder.{i}.{to}"), from.iter().map(full).collect())));
+        let (to, from) = (format!("encoder.{i}"), format!("encoder.layer.{i}"));
+        let qkv = ["query", "key", "value"].map(|part| format!("{from}.attention.self.{part}"));
+        names.rows(&format!("{to}.self.qkv"), &qkv);
+        for (part, other) in LAYER {
+            names.module(&format!("{to}.{part}"), &format!("{from}.{other}"));
+        }
     }
     if arch.pooler {
-        modules.push(("pooler".to_owned(), vec![format!("{prefix}pooler.dense")]));
+        names.module("pooler", "pooler.dense");
     }
-    let table = |(to, from)| (format!("embed.{to}.weight"), Source::One(format!("{prefix}embeddings.{from}.weight")));
-    let pair = |(to, from): &(String, Vec<String>)| {
-        ["weight", "bias"].map(|part| (format!("{to}.{part}"), source(checkpoint, from, part)))
-    };
-    TABLES.map(table).into_iter().chain(modules.iter().flat_map(pair)).collect()
-}
-
-fn source(checkpoint: &Checkpoint, from: &[String], part: &str) -> Source {
-    // Checkpoints converted from TensorFlow long ago have kept its names for norms.
-    let old = if part == "weight" { "gamma" } else { "beta" };
-    let name = |module: &String| {
-        let (new, old) = (format!("{module}.{part}"), format!("{module}.{old}"));
-        if checkpoint.contains(&old) { old } else { new }
-    };
-    match from {
-        [one] => Source::One(name(one)),
-        several => Source::Rows(several.iter().map(name).collect()),
-    }
+    names.list
 }
 
 /// Index buffers, and heads of tasks that were not asked for.

@@ -229,10 +229,9 @@ impl Config {
 /// [`Error::Config`] where a value is absurd or the family is unknown, [`Error::Unsupported`] where the family has a
 /// variant that this version cannot run.
 pub fn arch(config: &Config, checkpoint: &Checkpoint) -> Result<Arch> {
-    match config.model_type()? {
-        // FAMILIES has no other yet.
-        _ => bert::arch(config, checkpoint),
-    }
+    // FAMILIES has one so far.
+    config.model_type()?;
+    bert::arch(config, checkpoint)
 }
 
 /// An [`Error::Config`].

@@ -5,5 +5,9 @@
 pub mod arch;
 pub mod bert;
 pub mod config;
+#[cfg(test)]
+mod mutations;
 pub mod names;
 pub mod sentence;
+#[cfg(test)]
+mod tests;

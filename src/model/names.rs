@@ -31,6 +31,51 @@ pub fn names(arch: &Arch, checkpoint: &Checkpoint) -> Vec<(String, Source)> {
     bert::names(arch, checkpoint)
 }
 
+/// Collects the names of a family.
+pub(super) struct Names<'a> {
+    checkpoint: &'a Checkpoint,
+    /// Stands before each of the checkpoint's names.
+    prefix: &'a str,
+    pub list: Vec<(String, Source)>,
+}
+
+impl<'a> Names<'a> {
+    pub fn new(checkpoint: &'a Checkpoint, prefix: &'a str) -> Self {
+        let list = Vec::new();
+        Self { checkpoint, prefix, list }
+    }
+
+    /// A weight without a bias.
+    pub fn table(&mut self, to: &str, from: &str) {
+        let source = Source::One(self.spelled(from, "weight"));
+        self.list.push((format!("{to}.weight"), source));
+    }
+
+    /// A weight and a bias.
+    pub fn module(&mut self, to: &str, from: &str) {
+        for part in ["weight", "bias"] {
+            let source = Source::One(self.spelled(from, part));
+            self.list.push((format!("{to}.{part}"), source));
+        }
+    }
+
+    /// A weight and a bias, each the rows of several.
+    pub fn rows(&mut self, to: &str, from: &[String]) {
+        for part in ["weight", "bias"] {
+            let parts = from.iter().map(|from| self.spelled(from, part));
+            let source = Source::Rows(parts.collect());
+            self.list.push((format!("{to}.{part}"), source));
+        }
+    }
+
+    /// Norms converted from TensorFlow long ago have kept its names: gamma and beta.
+    fn spelled(&self, module: &str, part: &str) -> String {
+        let old = if part == "weight" { "gamma" } else { "beta" };
+        let [new, old] = [part, old].map(|part| format!("{}{module}.{part}", self.prefix));
+        if self.checkpoint.contains(&old) { old } else { new }
+    }
+}
+
 /// Whether a tensor that nobody took is known to be of no use: buffers, and heads of tasks that were not asked for.
 pub fn known_unused(name: &str) -> bool {
     bert::known_unused(name)

@@ -4,6 +4,9 @@
 //! keys differ between versions of that library; all are read here. A folder without `modules.json` is a plain model,
 //! which that library pools with the mean and does not normalise.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value;

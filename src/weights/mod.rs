@@ -4,7 +4,12 @@
 //! uploads tensor by tensor never holds the whole model in memory.
 
 mod checkpoint;
+#[cfg(not(target_arch = "wasm32"))]
+mod folder;
+#[cfg(test)]
+mod mutations;
 mod safetensors;
+mod shard;
 #[cfg(test)]
 mod tests;
 

@@ -1,19 +1,18 @@
 //! Valid files read back, and hostile ones refused. The `safetensors` crate is the independent witness.
 
-use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::*;
 
 /// A file of `header` and `data` bytes of elements.
-fn file(header: &str, data: usize) -> Vec<u8> {
+pub(super) fn file(header: &str, data: usize) -> Vec<u8> {
     let mut file = (header.len() as u64).to_le_bytes().to_vec();
     file.extend(header.as_bytes());
     file.extend((0..data).map(|i| i as u8));
     file
 }
 
-fn valid() -> Vec<u8> {
+pub(super) fn valid() -> Vec<u8> {
     let tensors: [(&str, &[usize], Values); 4] = [
         ("b.bias", &[3], Values::F32(&[1.0, -2.0, 0.5])),
         ("a.weight", &[2, 3], Values::F32(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0])),
@@ -185,156 +184,4 @@ fn host_tensors_check_their_length() {
     let ids = HostTensor::new(DType::U32, vec![1], vec![7, 0, 0, 0]).unwrap();
     assert_eq!(ids.to_f32(), [7.0]);
     assert_eq!(format!("{:>5}", DType::BF16), " bf16");
-}
-
-/// Whatever opens gives tensors that are as long as they say, and what the witness says.
-fn sound(bytes: Vec<u8>) {
-    let witness = ::safetensors::SafeTensors::deserialize(&bytes);
-    let Ok(checkpoint) = Checkpoint::from_bytes(bytes.clone()) else {
-        return;
-    };
-    for name in checkpoint.names() {
-        let shape = checkpoint.shape(name).unwrap();
-        let (Ok(tensor), Ok(witness)) = (checkpoint.get(name), &witness) else {
-            continue;
-        };
-        let other = witness.tensor(name).unwrap();
-        assert_eq!((tensor.shape.as_slice(), other.shape()), (shape, shape));
-        if other.dtype() != ::safetensors::Dtype::F64 {
-            assert_eq!(tensor.bytes(), other.data());
-        }
-    }
-    // Only a type that the witness does not know may be all that it minds.
-    if let Err(error) = witness {
-        let message = error.to_string();
-        assert!(message.contains("unknown variant"), "accepted what the witness refuses: {message}");
-    }
-}
-
-/// Values that a field of a header may be changed to.
-fn values() -> impl Strategy<Value = Value> {
-    let texts = prop_oneof!["F32", "F16", "F64", "I64", "I32", "BOOL", "Q9", ""];
-    let numbers = prop_oneof![0..64u64, Just(u64::MAX), Just(1 << 63), any::<u64>()];
-    let lists = prop::collection::vec(numbers.clone(), 0..4);
-    prop_oneof![
-        texts.prop_map(Value::from),
-        numbers.prop_map(Value::from),
-        lists.prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        (-9i64..0).prop_map(Value::from),
-        Just(Value::Null),
-        Just(json!({})),
-    ]
-}
-
-proptest! {
-    #[test]
-    fn changed_bytes_never_panic(at in 0usize..400, to in any::<u8>()) {
-        let mut bytes = valid();
-        let len = bytes.len();
-        bytes[at % len] = to;
-        sound(bytes);
-    }
-
-    #[test]
-    fn any_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..64), header in ".{0,64}") {
-        sound(bytes.clone());
-        sound(file(&header, bytes.len()));
-    }
-
-    #[test]
-    fn changed_fields_never_panic(
-        name in prop_oneof!["a.weight", "b.bias", "ids", "empty", "other", "__metadata__"],
-        field in prop_oneof!["dtype", "shape", "data_offsets", "other"],
-        value in values(),
-        whole in any::<bool>(),
-    ) {
-        let bytes = valid();
-        let end = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-        let mut header: Value = serde_json::from_slice(&bytes[8..end]).unwrap();
-        match (whole, header[&name].is_object()) {
-            (false, true) => header[&name][&field] = value,
-            _ => header[&name] = value,
-        }
-        let mut changed = file(&header.to_string(), 0);
-        changed.extend(&bytes[end..]);
-        sound(changed);
-    }
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-mod folders {
-    use std::path::PathBuf;
-
-    use super::*;
-
-    /// A folder of its own, removed at the end.
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new(name: &str, files: &[(&str, &[u8])]) -> Self {
-            let path = std::env::temp_dir().join(format!("wgformer-{}-{name}", std::process::id()));
-            std::fs::create_dir_all(&path).unwrap();
-            files.iter().for_each(|(file, bytes)| std::fs::write(path.join(file), bytes).unwrap());
-            Self(path)
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
-    }
-
-    const INDEX: &str = "model.safetensors.index.json";
-
-    fn one(name: &str) -> Vec<u8> {
-        write_safetensors(&[(name, &[1], Values::F32(&[1.0]))]).unwrap()
-    }
-
-    fn index(folder: &str, map: Value) -> Result<Checkpoint> {
-        let text = json!({"weight_map": map}).to_string();
-        let files = [(INDEX, text.as_bytes()), ("1.safetensors", &one("a")), ("2.safetensors", &one("b"))];
-        Checkpoint::open(&Folder::new(folder, &files).0)
-    }
-
-    #[test]
-    fn one_file_or_shards() {
-        let folder = Folder::new("single", &[("model.safetensors", &valid())]);
-        for path in [folder.0.clone(), folder.0.join("model.safetensors")] {
-            let checkpoint = Checkpoint::open(path).unwrap();
-            assert_eq!(checkpoint.get("b.bias").unwrap().to_f32(), [1.0, -2.0, 0.5]);
-        }
-        let checkpoint = index("shards", json!({"a": "1.safetensors", "b": "2.safetensors"})).unwrap();
-        assert_eq!(checkpoint.get("b").unwrap().to_f32(), [1.0]);
-    }
-
-    #[test]
-    fn bad_indexes_are_refused() {
-        for name in ["../1.safetensors", "/1.safetensors", "", ".", "..", "x/1.safetensors", "c:\\1", "1.safetensors/"]
-        {
-            let error = index("traversal", json!({"a": name})).unwrap_err().to_string();
-            assert!(error.contains("not a plain file name"), "{name}: {error}");
-        }
-        let error = index("gone", json!({"a": "3.safetensors"})).unwrap_err().to_string();
-        assert!(error.contains("\"3.safetensors\", which is not there"), "{error}");
-        let error = index("absent", json!({"a": "1.safetensors", "c": "2.safetensors"})).unwrap_err().to_string();
-        assert!(error.contains("tensor c") && error.contains("2.safetensors"), "{error}");
-        let error = index("swapped", json!({"a": "2.safetensors", "b": "1.safetensors"})).unwrap_err().to_string();
-        assert!(error.contains("tensor a"), "{error}");
-        let error = index("kind", json!([1])).unwrap_err().to_string();
-        assert!(error.contains("cannot be read"), "{error}");
-    }
-
-    #[test]
-    fn folders_without_weights_say_what_to_do() {
-        let error = Checkpoint::open("/nowhere/at/all").unwrap_err().to_string();
-        assert!(error.contains("no such folder"), "{error}");
-        let folder = Folder::new("bin", &[("pytorch_model.bin", b"x")]);
-        assert!(Checkpoint::open(&folder.0).unwrap_err().to_string().contains("convert"));
-        let folder = Folder::new("none", &[]);
-        assert!(Checkpoint::open(&folder.0).unwrap_err().to_string().contains("neither"));
-        let folder = Folder::new("truncated", &[("model.safetensors", &valid()[..100])]);
-        assert!(matches!(Checkpoint::open(&folder.0), Err(Error::Weights { .. })));
-    }
 }

@@ -58,10 +58,11 @@ pub struct TensorInfo {
     pub dtype: DType,
 }
 
-/// Some neighbouring columns of a graph's tensor: usually all of them.
+/// Some neighbouring columns of a graph's tensor, from some row on: usually all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tensor {
     id: usize,
+    row: usize,
     first: usize,
     cols: usize,
 }
@@ -75,6 +76,11 @@ impl Tensor {
     /// Its columns.
     pub fn cols(&self) -> usize {
         self.cols
+    }
+
+    /// Without its first `rows` rows.
+    pub fn below(self, rows: usize) -> Self {
+        Self { row: self.row + rows, ..self }
     }
 
     /// `cols` of its columns from `first`.
@@ -107,7 +113,7 @@ impl Graph {
             self.tensors.push(info);
             self.tensors.len() - 1
         });
-        Tensor { id, first: 0, cols }
+        Tensor { id, row: 0, first: 0, cols }
     }
 
     /// A weight matrix `[rows, cols]`.
@@ -128,6 +134,12 @@ impl Graph {
     /// A transient f32 tensor.
     pub fn transient(&mut self, name: impl Into<String>, rows: Rows, cols: usize) -> Tensor {
         self.tensor(Kind::Transient, name, rows, cols, DType::F32)
+    }
+
+    /// Makes a transient tensor persistent under a name, so that it can be read after the replay.
+    pub fn keep(&mut self, tensor: Tensor, name: impl Into<String>) {
+        let info = &mut self.tensors[tensor.id];
+        (info.kind, info.name) = (Kind::Persistent, name.into());
     }
 
     /// Appends an op; `name` says where it stands in the model.

@@ -125,9 +125,11 @@ impl Plan {
                 let (view, place) = arg.handle;
                 match place {
                     Place::Weight(key) => {
-                        drop(weights.insert(key.clone(), (key.rows * key.cols * view.dtype.size()) as u64))
+                        weights.insert(key.clone(), (key.rows * key.cols * view.dtype.size()) as u64);
                     }
-                    Place::Persistent(name) => drop(persistent.insert(name.clone(), bytes_of(view))),
+                    Place::Persistent(name) => {
+                        persistent.insert(name.clone(), bytes_of(view));
+                    }
                     Place::Pool(_) => {}
                 }
             }
@@ -182,8 +184,9 @@ impl Plan {
 
 /// Bytes from the start of a view's buffer to its end.
 pub(crate) fn bytes_of(view: &View) -> u64 {
-    let cols = view.stride.max(view.cols);
-    ((view.rows * cols * view.dtype.size()) as u64).next_multiple_of(4).max(4)
+    let stride = view.stride.max(view.cols);
+    let rows = view.offset / stride + view.rows;
+    ((rows * stride * view.dtype.size()) as u64).next_multiple_of(4).max(4)
 }
 
 struct Compiler<'a> {
@@ -201,8 +204,9 @@ impl Compiler<'_> {
 
     fn view(&self, tensor: &Tensor) -> View {
         let info = self.info(tensor);
-        let rows = self.capacity.rows(info.rows);
-        View { rows, cols: tensor.cols, offset: tensor.first, stride: info.cols, dtype: info.dtype }
+        let rows = self.capacity.rows(info.rows).saturating_sub(tensor.row);
+        let offset = tensor.row * info.cols + tensor.first;
+        View { rows, cols: tensor.cols, offset, stride: info.cols, dtype: info.dtype }
     }
 
     /// One op becomes one dispatch, or one for each shard of its weight.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::plan::{Place, bytes_of};
 use super::{Plan, Step, Weights};
-use crate::gpu::{Bound, Context, Pipeline, gpu_error, grid, now_or_never};
-use crate::kernel::{Arg, Role, Work};
+use crate::gpu::{Bound, Context, Pipeline, gpu_error, grid};
+use crate::kernel::{Arg, Role};
 use crate::{Error, Result};
 
 /// Buffers and bind groups for some plans over one set of persistent tensors.
@@ -29,7 +29,6 @@ struct Ready {
 struct Bind {
     pipeline: Arc<Pipeline>,
     group: wgpu::BindGroup,
-    work: Work,
 }
 
 impl std::fmt::Debug for Session {
@@ -144,7 +143,7 @@ impl Session {
             let constants = wgpu::BufferBinding { buffer: &uniform, offset: (i * SLOT) as u64, size };
             let step = wgpu::BufferBinding { buffer: &self.step, offset: 0, size: None };
             let group = self.gpu.bind(&pipeline, constants, step, &args);
-            binds.push(Bind { pipeline, group, work: node.work });
+            binds.push(Bind { pipeline, group });
         }
         Ok(binds)
     }

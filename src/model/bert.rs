@@ -1,6 +1,6 @@
 //! BERT (Devlin et al. 2018): an encoder with learned positions, token types and norms after the residuals.
 
-use super::arch::{Activation, Arch, Embed, Mlp, Norm, Position, Stack};
+use super::arch::{Activation, Arch, Embed, Head, Mlp, Norm, Position, Stack};
 use super::config::{Config, bounds};
 use super::names::{Names, Source};
 use crate::Result;
@@ -35,6 +35,7 @@ pub fn arch(config: &Config, checkpoint: &Checkpoint) -> Result<Arch> {
         decoder: None,
         embed: Embed { scale: 1.0, types: config.usize("type_vocab_size", 2, bounds::TYPES)? },
         pooler,
+        head: Head::None,
         pad_token: config.token("pad_token_id", Some(0), vocab)?,
     })
 }

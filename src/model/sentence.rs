@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value;
 
-use super::arch::{Arch, PoolMode, Position};
+use super::arch::{Arch, PoolMode};
 use super::config::{Config, bounds, config_error, parse_json, show};
 use crate::{Error, Result};
 
@@ -86,9 +86,7 @@ impl SentenceConfig {
     /// How many tokens of a text the model sees: as many as the files say, at most as many as it has positions.
     pub fn max_tokens(&self, arch: &Arch) -> usize {
         let stack = arch.encoder.as_ref().or(arch.decoder.as_ref());
-        let positions = stack.map_or(usize::MAX, |stack| match stack.position {
-            Position::Learned { max, .. } => max,
-        });
+        let positions = stack.map_or(usize::MAX, |stack| stack.position.max());
         self.max_length.map_or(positions, |length| length.min(positions))
     }
 

@@ -6,6 +6,7 @@ pub mod gpu;
 pub mod graph;
 pub mod kernel;
 pub mod model;
+pub mod reference;
 pub mod weights;
 
 pub use error::{Error, Result};

@@ -26,7 +26,7 @@ impl Capacity {
         Self { tokens, sequences, ..Self::default() }
     }
 
-    fn rows(&self, rows: Rows) -> usize {
+    pub(super) fn rows(&self, rows: Rows) -> usize {
         match rows {
             Rows::Of(Domain::Tokens) => self.tokens,
             Rows::Of(Domain::Sequences) => self.sequences,
@@ -59,6 +59,8 @@ pub(crate) struct WeightKey {
     pub first_row: usize,
     pub rows: usize,
     pub cols: usize,
+    /// Rows of the whole tensor.
+    pub whole: usize,
 }
 
 /// One dispatch.
@@ -203,10 +205,7 @@ impl Compiler<'_> {
     }
 
     fn view(&self, tensor: &Tensor) -> View {
-        let info = self.info(tensor);
-        let rows = self.capacity.rows(info.rows).saturating_sub(tensor.row);
-        let offset = tensor.row * info.cols + tensor.first;
-        View { rows, cols: tensor.cols, offset, stride: info.cols, dtype: info.dtype }
+        self.graph.view(tensor, &self.capacity)
     }
 
     /// One op becomes one dispatch, or one for each shard of its weight.
@@ -236,6 +235,7 @@ impl Compiler<'_> {
                 first_row,
                 rows: held,
                 cols: whole.cols,
+                whole: whole.rows,
             };
             let name =
                 if held == whole.rows { name.into() } else { format!("{name}[{first_row}..{}]", first_row + held) };
@@ -291,6 +291,7 @@ impl Compiler<'_> {
                         first_row: 0,
                         rows,
                         cols: info.cols,
+                        whole: rows,
                     })
                 }
             },

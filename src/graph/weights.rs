@@ -9,8 +9,8 @@ use crate::gpu::{Bound, Context, gpu_error};
 use crate::weights::{DType, HostTensor};
 use crate::{Error, Result};
 
-/// Where weights come from: a tensor by its name in the graph.
-pub type Source<'a> = &'a dyn Fn(&str) -> Result<HostTensor>;
+/// Where weights come from: a tensor by its name in the graph, of so many rows and columns.
+pub type Source<'a> = &'a dyn Fn(&str, [usize; 2]) -> Result<HostTensor>;
 
 /// A model's weights on the GPU, in the forms that some plans want. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ impl Weights {
             }
             let tensor = match last.take() {
                 Some((name, tensor)) if name == key.name => tensor,
-                _ => source(&key.name)?,
+                _ => source(&key.name, [key.whole, key.cols])?,
             };
             let bytes = rows_of(&tensor, key, dtype)?;
             stored.insert(key.clone(), upload(gpu, key, dtype, bytes)?);

@@ -6,6 +6,8 @@ pub mod gpu;
 pub mod graph;
 pub mod kernel;
 pub mod model;
+pub mod reference;
+pub mod verify;
 pub mod weights;
 
 pub use error::{Error, Result};

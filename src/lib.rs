@@ -12,5 +12,6 @@ pub mod weights;
 
 pub use error::{Error, Result};
 pub use gpu::{Caps, Context, Slice, Weight, wanted};
-pub use graph::step::{Domain, Span, Step};
+pub use graph::{Capacity, Cursor, Domain, Graph, Plan, Session, Span, Step, Weights};
+pub use kernel::Role;
 pub use wgpu;

@@ -8,5 +8,6 @@ mod record;
 
 pub use caps::{Caps, wanted};
 pub use context::Context;
-pub(crate) use context::{Bound, Pipeline};
+pub(crate) use context::{Bound, Pipeline, gpu_error, now_or_never};
+pub(crate) use record::grid;
 pub use record::{Slice, Weight};

@@ -29,6 +29,11 @@ pub struct Weight {
 }
 
 impl Weight {
+    /// Bytes held.
+    pub fn bytes(&self) -> u64 {
+        0
+    }
+
     /// As an argument of a matmul.
     pub fn slice(&self) -> Slice<'_> {
         Slice { data: Data::Weight(self), view: self.view }
@@ -94,13 +99,22 @@ impl<'a> Slice<'a> {
 }
 
 impl Context {
+    /// Packs.
+    pub fn pack_weight(&self, _n: usize, _k: usize, _dtype: DType, _bytes: &[u8]) -> Result<Weight> {
+        Err(Error::Unsupported { what: "packing".into(), why: "not yet".into() })
+    }
+
     /// Records an op whose rows are independent (matmul, softmax, norm, gate, argmax) or that works on one sequence.
     ///
     /// Nothing is submitted and nothing blocks. The kernel is the best this device can run.
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::Alias`], [`Error::Limit`], or what the driver says of a kernel.
-    pub fn record<'a>(&self, encoder: &mut wgpu::CommandEncoder, op: &(impl Into<Op<Slice<'a>>> + Clone)) -> Result<()> {
+    pub fn record<'a>(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        op: &(impl Into<Op<Slice<'a>>> + Clone),
+    ) -> Result<()> {
         let op = op.clone().into();
         let rows = op.args().iter().map(|a| a.handle.view.rows).next().unwrap_or(0);
         let step = match op {
@@ -167,7 +181,8 @@ impl Context {
         let part = |offset, size| wgpu::BufferBinding { buffer: &buffer, offset, size };
         let size = wgpu::BufferSize::new(constants as u64);
         let group = self.bind(&pipeline, part(0, size), part(256, None), &bound);
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(op.name()), timestamp_writes: None });
+        let mut pass =
+            encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(op.name()), timestamp_writes: None });
         pass.set_pipeline(&pipeline.pipeline);
         pass.set_bind_group(0, &group, &[]);
         pass.dispatch_workgroups(grid[0], grid[1], 1);

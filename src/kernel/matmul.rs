@@ -1,12 +1,12 @@
 //! y = act(x . W^T + bias) + residual.
 
 use super::{Candidate, Checker, Choice, Dispatch, Reduce, Role, Tier, View, Work};
+use crate::Result;
 use crate::gpu::Caps;
 use crate::gpu::link::Link;
 use crate::graph::step::Domain;
 use crate::model::arch::Activation;
 use crate::weights::DType;
-use crate::Result;
 
 /// How a weight matrix lies in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]

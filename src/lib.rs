@@ -7,6 +7,7 @@ pub mod graph;
 pub mod kernel;
 pub mod model;
 pub mod reference;
+pub mod verify;
 pub mod weights;
 
 pub use error::{Error, Result};

@@ -77,6 +77,20 @@ impl Context {
         Ok(Self(Arc::new(Inner { device, queue, caps, checked, patch, pipelines: Mutex::default() })))
     }
 
+    /// This context, and one that compiles the other way: what is verified. A patched one has no other.
+    pub(crate) fn both(&self) -> Result<Vec<Self>> {
+        if self.0.patch.is_some() {
+            return Ok(vec![self.clone()]);
+        }
+        let other = Self::build(&self.0.device, &self.0.queue, !self.0.checked, None)?;
+        Ok(vec![self.clone(), other])
+    }
+
+    /// Whether kernels are compiled with wgpu's bounds checks.
+    pub(crate) fn is_checked(&self) -> bool {
+        self.0.checked
+    }
+
     /// The caller's device.
     pub fn device(&self) -> &wgpu::Device {
         &self.0.device

@@ -70,13 +70,14 @@ impl<'a> Slice<'a> {
     }
 
     /// What to bind, and the view from there: bindings align to 256 bytes, the rest stays an offset.
-    fn bind(&self, op: &'static str, what: &'static str, limit: u64) -> Result<(Bound<'a>, View)> {
+    /// `beyond` is what a batch takes past the view.
+    fn bind(&self, op: &'static str, what: &'static str, beyond: usize, limit: u64) -> Result<(Bound<'a>, View)> {
         let buffer = match self.data {
             Data::Weight(weight) => return Ok((Bound::Texture(&weight.texture), self.view)),
             Data::Buffer(buffer) => buffer,
         };
         let size = self.view.dtype.size();
-        let end = (self.view.end() * size).next_multiple_of(4) as u64;
+        let end = ((self.view.end() + beyond) * size).next_multiple_of(4) as u64;
         if end > buffer.size() {
             let expected = format!("a buffer of {end} bytes or more");
             return Err(Error::Shape { op, what, expected, got: format!("{} bytes", buffer.size()) });
@@ -156,7 +157,7 @@ impl Context {
         let mut bound = Vec::new();
         let mut local = Vec::new();
         for arg in op.args() {
-            let (resource, view) = arg.handle.bind(op.name(), arg.name, limit)?;
+            let (resource, view) = arg.handle.bind(op.name(), arg.name, views.beyond(arg.name), limit)?;
             bound.push(Arg { name: arg.name, access: arg.access, binding: arg.binding, handle: resource });
             local.push(view);
         }

@@ -169,6 +169,18 @@ impl Matmul<View> {
         ck.ok("batch", apart, || "outputs that do not overlap".into(), || format!("a stride of {}", self.batch.y))
     }
 
+    /// Elements between the end of the first product's operand and that of the last one's.
+    pub(super) fn beyond(&self, argument: &str) -> usize {
+        let Batch { count, x, w, y } = self.batch;
+        let stride = match argument {
+            "x" => x,
+            "w" => w,
+            "y" => y,
+            _ => 0,
+        };
+        count.saturating_sub(1) * stride
+    }
+
     pub(super) fn candidates(&self, caps: &Caps) -> Vec<Candidate> {
         let spec = |body| Spec {
             body,

@@ -150,6 +150,14 @@ ops! {
 }
 
 impl Op<View> {
+    /// Elements that an argument takes beyond its view: a batch's other products.
+    pub(crate) fn beyond(&self, argument: &str) -> usize {
+        match self {
+            Self::Matmul(op) => op.beyond(argument),
+            _ => 0,
+        }
+    }
+
     /// The first kernel that this device can run.
     pub fn choose(&self, caps: &Caps) -> Result<Spec> {
         let mut reasons = Vec::new();

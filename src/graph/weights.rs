@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Plan;
 use super::plan::{Place, WeightKey};
 use crate::gpu::{Bound, Context, gpu_error};
+use crate::kernel::Layout;
 use crate::weights::{DType, HostTensor};
 use crate::{Error, Result};
 
@@ -106,7 +107,7 @@ fn rows_of<'a>(tensor: &'a HostTensor, key: &WeightKey, dtype: DType) -> Result<
 fn upload(gpu: &Context, key: &WeightKey, dtype: DType, bytes: &[u8]) -> Result<Stored> {
     let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
     let stored = if key.packed {
-        Stored::Packed(gpu.pack_weight(key.rows, key.cols, dtype, bytes)?)
+        Stored::Packed(gpu.pack_weight(key.rows, key.cols, dtype, Layout::Nk, bytes)?)
     } else {
         let size = (bytes.len() as u64).next_multiple_of(4).max(4);
         let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {

@@ -29,7 +29,8 @@ fn head<F: Float>(op: &Qkv<Place>, step: &Step, row: usize, h: usize, tensors: &
     if is_query {
         return op.q.piece(row, h * d, x);
     }
-    let slot = (entry(&step.slots, row) as usize).min(op.cache.view.rows - 1);
+    // Without slots, a token's key lies in its own row.
+    let slot = step.slots.get(row).map_or(row, |&slot| slot as usize).min(op.cache.view.rows - 1);
     op.cache.piece(slot, (h - op.heads) * d, x)
 }
 

@@ -4,7 +4,7 @@ use crate::kernel::{Argmax, View};
 pub(super) fn cases() -> Vec<Case> {
     let mut cases: Vec<_> = SIZES.iter().map(|&n| Case::rows(format!("{n} columns"), plain(3, n))).collect();
     cases.push(Case::rows("70000 columns at odd places", plain(2, 70_000)).odd());
-    cases.push(Case::rows("many rows", plain(MANY, 3)));
+    cases.push(Case::rows("many rows", plain(MANY, 3)).large());
     let top = |name: &str, cols: &[usize], value: f32| {
         let case = Case::rows(name, plain(3, 111)).odd();
         cols.iter().fold(case, |case, &col| case.special("x", 1, col, value))

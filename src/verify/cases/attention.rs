@@ -10,11 +10,11 @@ pub(super) fn cases() -> Vec<Case> {
     for length in [1, 2, 3, 59, 64, 65, 97, 111] {
         cases.push(of_length(length));
     }
-    let long = Attention { causal: true, ..op(&Step::packed(&[1025]), Keys::Own, 1, 1, 8) };
-    cases.push(Case::new("1025 tokens", long, Step::packed(&[1025])));
+    let step = Step::packed(&[65]).with_memory(&[1025]);
+    cases.push(Case::new("1025 keys", op(&step, Keys::Memory, 1, 1, 8), step));
     cases.extend(specials());
-    let lengths = [4; 4_200];
-    cases.push(Case::new("many rows", op(&Step::packed(&lengths), Keys::Own, 4, 4, 3), Step::packed(&lengths)));
+    let lengths = [1; 16_500];
+    cases.push(Case::new("many rows", op(&Step::packed(&lengths), Keys::Own, 4, 4, 3), Step::packed(&lengths)).large());
     cases
 }
 
@@ -57,7 +57,7 @@ fn options() -> impl Iterator<Item = Case> {
     pairwise(&[3, 2, 2, 3, 2, 2, 3]).into_iter().map(|row| {
         let keys = [Keys::Own, Keys::Memory, Keys::Table][row[0]];
         let similarity = [Similarity::Dot, Similarity::Cosine][row[1]];
-        let (heads, kv_heads) = [(4, 4), (4, 2), (3, 1)][row[6]];
+        let (heads, kv_heads) = [(2, 2), (4, 2), (3, 1)][row[6]];
         let (causal, window, tapped) = (row[2] == 1, [None, Some(2), Some(40)][row[3]], row[5] == 1);
         let bias = [None, Some(matrix(heads, 15))][row[4]];
         let name = format!(
@@ -80,8 +80,8 @@ fn options() -> impl Iterator<Item = Case> {
 }
 
 fn of_length(length: usize) -> Case {
-    let step = Step::packed(&[length, 1, length]);
-    Case::new(format!("{length} tokens"), op(&step, Keys::Own, 2, 2, 16), step)
+    let step = Step::packed(&[1, length]);
+    Case::new(format!("{length} tokens"), op(&step, Keys::Own, 1, 1, 16), step)
 }
 
 fn with(mut case: Case, change: impl FnOnce(&mut Attention<View>)) -> Case {

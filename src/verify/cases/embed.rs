@@ -27,7 +27,7 @@ pub(super) fn cases() -> Vec<Case> {
     }
     cases.push(case("a NaN".into(), plain(9, 65)).special("word", 5, 64, f32::NAN));
     let op = plain(MANY, 3);
-    cases.push(Case::new("many rows", op, Step::packed(&[MANY])).words("ids", &IDS));
+    cases.push(Case::new("many rows", op, Step::packed(&[MANY])).words("ids", &IDS).large());
     cases
 }
 

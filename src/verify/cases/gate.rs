@@ -10,7 +10,7 @@ pub(super) fn cases() -> Vec<Case> {
             cases.push(case.around("x", 0.0, size).special("x", 2, 3, f32::NAN).special("x", 3, 70, f32::NAN).odd());
         }
     }
-    cases.push(Case::rows("many rows", gate(MANY, 3, Relu)));
+    cases.push(Case::rows("many rows", gate(MANY, 3, Relu)).large());
     cases.push(Case::rows("no rows", gate(0, 4, Relu)));
     cases
 }

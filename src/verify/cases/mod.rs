@@ -32,6 +32,8 @@ pub struct Case {
     pub op: Op<View>,
     /// Sequences, positions, slots.
     pub step: Step,
+    /// So many workgroups that software adapters run it with one kernel of each body, and trusted modules only.
+    pub large: bool,
     fills: Vec<(&'static str, Fill)>,
     specials: Vec<(&'static str, usize, usize, f32)>,
 }
@@ -48,7 +50,7 @@ enum Fill {
 impl Case {
     /// A case whose numbers are around 0 with deviation 1, and whose integers are 0.
     pub fn new(name: impl Into<String>, op: impl Into<Op<View>>, step: Step) -> Self {
-        Self { name: name.into(), op: op.into(), step, fills: Vec::new(), specials: Vec::new() }
+        Self { name: name.into(), op: op.into(), step, large: false, fills: Vec::new(), specials: Vec::new() }
     }
 
     /// Over rows that know no sequences: as many as the first argument has.
@@ -83,6 +85,12 @@ impl Case {
             at += 1;
             View { offset: view.offset + 45 * at + 2, stride: view.stride + at, ..*view }
         });
+        self
+    }
+
+    /// Marked as large.
+    fn large(mut self) -> Self {
+        self.large = true;
         self
     }
 

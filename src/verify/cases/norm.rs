@@ -7,7 +7,7 @@ pub(super) fn cases() -> Vec<Case> {
         cases.push(Case::rows(format!("{n} columns"), plain(3, n)));
     }
     cases.extend(options());
-    cases.push(Case::rows("many rows", plain(MANY, 3)));
+    cases.push(Case::rows("many rows", plain(MANY, 3)).large());
     for size in [1e4, 1e-20] {
         cases.push(Case::rows(format!("x around {size:e}"), plain(3, 97)).around("x", 0.0, size));
         cases.push(

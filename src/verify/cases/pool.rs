@@ -21,7 +21,7 @@ pub(super) fn cases() -> Vec<Case> {
         cases.push(case(format!("plain, x around {size:e}"), 97, Max, false).around("x", 0.0, size));
     }
     let op = Pool { x: matrix(MANY, 3), y: matrix(MANY, 3), mode: Mean, normalize: false };
-    cases.push(Case::new("many sequences", op, Step::packed(&[1; MANY])));
+    cases.push(Case::new("many sequences", op, Step::packed(&[1; MANY])).large());
     cases
 }
 

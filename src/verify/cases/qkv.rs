@@ -17,7 +17,7 @@ pub(super) fn cases() -> Vec<Case> {
     let tokens = 13_200;
     let mut step = Step::packed(&[tokens]);
     step.slots = Random::new("many rows").shuffle(tokens);
-    cases.push(Case::new("many rows", qkv(tokens, tokens, 3, 1, 3), step));
+    cases.push(Case::new("many rows", qkv(tokens, tokens, 3, 1, 3), step).large());
     cases
 }
 

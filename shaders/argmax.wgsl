@@ -8,7 +8,8 @@ fn main(in: Invocation) {
     let row = linear_group(in.group, in.groups);
     if (row >= row_count()) { return; }
     let x0 = c.x_offset + row * c.x_stride;
-    var top = NEG_LARGE;
+    // Not NEG_LARGE: a row may hold nothing but less.
+    var top = x[x0 + min(in.local, c.cols - 1u)];
     for (var j = in.local; j < c.cols; j += WG) { top = max_nan(top, x[x0 + j]); }
     top = reduce_max(top, in);
     // Columns count below 2^24, so they are exact in f32; the first is the greatest of their negatives.

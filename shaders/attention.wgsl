@@ -62,7 +62,7 @@ fn main(
             vs[e] = v4;
         }
         workgroupBarrier();
-        for (var b = 0u; b < BLOCK; b++) {
+        for (var b = 0u; b < min(BLOCK, end - first); b++) {
             let j = first + b;
             if (!allowed(span, min(i, span.len - 1u), j)) { continue; }
             var product = 0.0;

@@ -65,6 +65,7 @@ fn main(in: Invocation) {
                     output[e] = fma(weight, v[at + min(in.local + e * WG, c.head_dim - 1u)], output[e]);
                 }
             }
+            share_end();
         }
     }
 

@@ -20,7 +20,9 @@ pub enum Error {
         got: String,
     },
     /// An op reads and writes one buffer, which a dispatch cannot bind both ways.
-    #[error("{op}: {input} and {output} share one buffer; a dispatch cannot read and write it at once, use another buffer")]
+    #[error(
+        "{op}: {input} and {output} share one buffer; a dispatch cannot read and write it at once, use another buffer"
+    )]
     Alias {
         /// The op's name.
         op: &'static str,
@@ -94,7 +96,9 @@ pub enum Error {
         source: std::io::Error,
     },
     /// There is no adapter to run on.
-    #[error("no GPU adapter was found; install a Vulkan driver (Debian and Ubuntu: `apt-get install mesa-vulkan-drivers`, a software one) or use `--device cpu`")]
+    #[error(
+        "no GPU adapter was found; install a Vulkan driver (Debian and Ubuntu: `apt-get install mesa-vulkan-drivers`, a software one) or use `--device cpu`"
+    )]
     NoAdapter,
     /// The adapter refused to give a device.
     #[error("the adapter gave no device: {0}")]

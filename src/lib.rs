@@ -7,9 +7,12 @@ pub mod gpu;
 pub mod graph;
 pub mod kernel;
 pub mod model;
+pub mod reference;
+pub mod verify;
 pub mod weights;
 
 pub use error::{Error, Result};
 pub use gpu::{Caps, Context, Slice, Weight, packed_bytes, packed_fits, wanted};
-pub use graph::step::{Domain, Span, Step};
+pub use graph::{Capacity, Cursor, Domain, Graph, Plan, Session, Span, Step, Weights};
+pub use kernel::Role;
 pub use wgpu;

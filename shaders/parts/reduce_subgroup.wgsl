@@ -32,7 +32,7 @@ fn reduce_max(value: f32, in: Invocation) -> f32 {
     return top;
 }
 
-// Shows every invocation's value to all; `shared_at` may be called until the next reduction.
+// Shows every invocation's value to all; `shared_at` may be called until `share_end`.
 fn share(value: f32, in: Invocation) {
     scratch[in.local] = value;
     workgroupBarrier();
@@ -40,4 +40,8 @@ fn share(value: f32, in: Invocation) {
 
 fn shared_at(value: f32, i: u32) -> f32 {
     return scratch[i];
+}
+
+fn share_end() {
+    workgroupBarrier();
 }

@@ -7,11 +7,6 @@ fn linear_group(group: vec3u, groups: vec3u) -> u32 {
     return group.x + group.y * groups.x;
 }
 
-// Rows of this op, in this step.
-fn row_count() -> u32 {
-    return step[c.rows_at];
-}
-
 struct Span { start: u32, len: u32, keys: u32, table: u32, memory_start: u32, memory_len: u32 }
 
 fn span_of(sequence: u32) -> Span {

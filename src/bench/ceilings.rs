@@ -32,7 +32,9 @@ pub async fn ceilings(gpu: &Context) -> Result<Ceilings> {
     let mut best = Ceilings::default();
     // Enough invocations for any device; rounds so that a software adapter needs some milliseconds.
     let (groups, rounds) = if gpu.caps().cpu { (256, 4096) } else { (16_384, 512) };
-    for (file, chains, work) in [("bench/fma_vec4", 0, 16 * 4), ("bench/fma_scalar", 16, 16 * 16), ("bench/fma_scalar", 12, 16 * 12)] {
+    for (file, chains, work) in
+        [("bench/fma_vec4", 0, 16 * 4), ("bench/fma_scalar", 16, 16 * 16), ("bench/fma_scalar", 12, 16 * 12)]
+    {
         let numbers = [("WG", width), ("ROUNDS", rounds), ("CHAINS", chains)];
         let kernel = Kernel::new(gpu, file, &numbers, u64::from(groups * width) * 4, None);
         let seconds = kernel.seconds(gpu, groups)?;
@@ -73,11 +75,16 @@ pub async fn ceilings(gpu: &Context) -> Result<Ceilings> {
 struct Kernel {
     pipeline: wgpu::ComputePipeline,
     group: wgpu::BindGroup,
-    out: wgpu::Buffer,
 }
 
 impl Kernel {
-    fn new(gpu: &Context, file: &'static str, numbers: &[(&'static str, u32)], out: u64, input: Option<wgpu::BindingResource<'_>>) -> Self {
+    fn new(
+        gpu: &Context,
+        file: &'static str,
+        numbers: &[(&'static str, u32)],
+        out: u64,
+        input: Option<wgpu::BindingResource<'_>>,
+    ) -> Self {
         let device = gpu.device();
         let source = wgpu::ShaderSource::Wgsl(bench_source(file, numbers).into());
         let descriptor = wgpu::ShaderModuleDescriptor { label: Some(file), source };
@@ -99,8 +106,12 @@ impl Kernel {
         let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: out.as_entire_binding() }];
         entries.extend(input.map(|resource| wgpu::BindGroupEntry { binding: 1, resource }));
         let layout = pipeline.get_bind_group_layout(0);
-        let group = device.create_bind_group(&wgpu::BindGroupDescriptor { label: Some(file), layout: &layout, entries: &entries });
-        Self { pipeline, group, out }
+        let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(file),
+            layout: &layout,
+            entries: &entries,
+        });
+        Self { pipeline, group }
     }
 
     /// The least time of one dispatch, an empty submission's taken off.

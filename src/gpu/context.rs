@@ -77,6 +77,20 @@ impl Context {
         Ok(Self(Arc::new(Inner { device, queue, caps, checked, patch, pipelines: Mutex::default() })))
     }
 
+    /// This context, and one that compiles the other way: what is verified. A patched one has no other.
+    pub(crate) fn both(&self) -> Result<Vec<Self>> {
+        if self.0.patch.is_some() {
+            return Ok(vec![self.clone()]);
+        }
+        let other = Self::build(&self.0.device, &self.0.queue, !self.0.checked, None)?;
+        Ok(vec![self.clone(), other])
+    }
+
+    /// Whether kernels are compiled with wgpu's bounds checks.
+    pub(crate) fn is_checked(&self) -> bool {
+        self.0.checked
+    }
+
     /// The caller's device.
     pub fn device(&self) -> &wgpu::Device {
         &self.0.device
@@ -115,7 +129,8 @@ impl Context {
             source = patch(spec, source);
         }
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let descriptor = wgpu::ShaderModuleDescriptor { label: Some(&label), source: wgpu::ShaderSource::Wgsl(source.into()) };
+        let descriptor =
+            wgpu::ShaderModuleDescriptor { label: Some(&label), source: wgpu::ShaderSource::Wgsl(source.into()) };
         let module = match self.0.checked {
             true => device.create_shader_module(descriptor),
             // SAFETY: every body clamps what it reads from buffers before it indexes with it, and its loops are bounded
@@ -157,10 +172,8 @@ impl Context {
         args: &[Arg<Bound<'_>>],
     ) -> wgpu::BindGroup {
         let entry = |binding, resource| wgpu::BindGroupEntry { binding, resource };
-        let mut entries = vec![
-            entry(0, wgpu::BindingResource::Buffer(constants)),
-            entry(1, wgpu::BindingResource::Buffer(step)),
-        ];
+        let mut entries =
+            vec![entry(0, wgpu::BindingResource::Buffer(constants)), entry(1, wgpu::BindingResource::Buffer(step))];
         entries.extend(args.iter().map(|arg| {
             let resource = match arg.handle {
                 Bound::Buffer { buffer, offset, size } => {
@@ -177,7 +190,8 @@ impl Context {
 }
 
 fn layout_entries<T>(spec: &Spec, args: &[Arg<T>]) -> Vec<wgpu::BindGroupLayoutEntry> {
-    let entry = |binding, ty| wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None };
+    let entry =
+        |binding, ty| wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None };
     let buffer = |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
     let storage = |read_only| buffer(wgpu::BufferBindingType::Storage { read_only });
     let mut entries = vec![entry(0, buffer(wgpu::BufferBindingType::Uniform)), entry(1, storage(true))];

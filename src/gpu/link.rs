@@ -28,7 +28,7 @@ shaders! {
     "bench/copy" "bench/fma_scalar" "bench/fma_vec4" "bench/read_buffer" "bench/read_texture"
     "parts/activation" "parts/keys_memory" "parts/keys_own" "parts/keys_table" "parts/mask" "parts/numeric"
     "parts/reduce_lanes" "parts/reduce_subgroup" "parts/reduce_workgroup"
-    "parts/score_cosine" "parts/score_dot" "parts/step" "parts/texel_bf16" "parts/texel_f16" "parts/texel_f32" "parts/weight"
+    "parts/score_cosine" "parts/score_dot" "parts/rows" "parts/step" "parts/texel_bf16" "parts/texel_f16" "parts/texel_f32" "parts/weight"
 }
 
 fn file(name: &str) -> &'static str {
@@ -60,7 +60,9 @@ impl Link {
     pub fn new(body: &'static str, constants: &str) -> Self {
         let header = format!("{constants}{}", crate::graph::step::header_constants());
         let link = Self { body, header, numbers: BTreeMap::new(), parts: Vec::new() };
-        link.part("parts/step").part("parts/numeric")
+        let link = link.part("parts/step").part("parts/numeric");
+        // Ops that work row by row know which count of the step is theirs.
+        if constants.contains("rows_at") { link.part("parts/rows") } else { link }
     }
 
     /// `const NAME = value`; the bound of unrolled loops.

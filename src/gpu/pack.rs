@@ -44,7 +44,9 @@ impl Geometry {
         let stripes = n.div_ceil(8 * lanes) * 2;
         let stacks = stripes.div_ceil(limit / 8 * 2);
         if stacks * wide > limit {
-            return Err(format!("[{n}, {k}] needs {stacks} x {wide} texels side by side, max_texture_dimension_2d is {limit}"));
+            return Err(format!(
+                "[{n}, {k}] needs {stacks} x {wide} texels side by side, max_texture_dimension_2d is {limit}"
+            ));
         }
         let stack = (stripes / 2).div_ceil(stacks) * 2;
         Ok(Self { lanes, per_texel, wide, stack, stacks })
@@ -201,7 +203,9 @@ mod tests {
 
     #[test]
     fn every_element_has_a_place_and_the_rest_is_zero() {
-        for (lanes, n, k, layout) in [(4, 1, 1, Layout::Nk), (8, 70, 33, Layout::Nk), (8, 70, 33, Layout::Kn), (16, 129, 3, Layout::Kn)] {
+        for (lanes, n, k, layout) in
+            [(4, 1, 1, Layout::Nk), (8, 70, 33, Layout::Nk), (8, 70, 33, Layout::Kn), (16, 129, 3, Layout::Kn)]
+        {
             let g = Geometry::new(&caps(lanes as u32, 8192), n, k, DType::F32).unwrap();
             let values: Vec<f32> = (1..=n * k).map(|i| i as f32).collect();
             let source = Source { bytes: bytemuck::cast_slice(&values), n, k, size: 4, layout };

@@ -7,12 +7,6 @@ use std::task::{Poll, Waker};
 use super::Context;
 use crate::{Error, Result};
 
-#[derive(Default)]
-struct Mapped {
-    result: Option<std::result::Result<(), wgpu::BufferAsyncError>>,
-    waker: Option<Waker>,
-}
-
 /// A copy on its way to the host: recorded by [`Context::read_later`], awaited after the submission.
 #[derive(Debug)]
 pub struct Download {
@@ -21,7 +15,13 @@ pub struct Download {
 
 impl Context {
     /// Records a copy of `size` bytes from `offset`; submit the encoder, then await [`Download::bytes`].
-    pub fn read_later(&self, encoder: &mut wgpu::CommandEncoder, source: &wgpu::Buffer, offset: u64, size: u64) -> Download {
+    pub fn read_later(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        source: &wgpu::Buffer,
+        offset: u64,
+        size: u64,
+    ) -> Download {
         let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some("download"),
             size: size.max(4).next_multiple_of(4),
@@ -35,38 +35,58 @@ impl Context {
     }
 }
 
+/// A flag that a callback raises and a future waits for.
+type Signal<T> = Arc<Mutex<(Option<T>, Option<Waker>)>>;
+
+/// Waits for a callback without blocking. Nobody else polls a native device, so this does.
+async fn signalled<T>(gpu: &Context, signal: Signal<T>) -> Result<T> {
+    poll_fn(|cx| {
+        let lost = gpu.device().poll(wgpu::PollType::Poll).err();
+        let mut state = signal.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = state.0.take() {
+            return Poll::Ready(Ok(value));
+        }
+        if let Some(error) = lost {
+            return Poll::Ready(Err(Error::DeviceLost(error.to_string())));
+        }
+        state.1 = Some(cx.waker().clone());
+        // In a browser the callback wakes us; natively only the next poll would run it.
+        #[cfg(not(target_arch = "wasm32"))]
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await
+}
+
+fn raise<T>(signal: &Signal<T>, value: T) {
+    let mut state = signal.lock().unwrap_or_else(PoisonError::into_inner);
+    state.0 = Some(value);
+    if let Some(waker) = state.1.take() {
+        waker.wake();
+    }
+}
+
+impl Context {
+    /// Submits what is staged and waits until the GPU has it.
+    pub(crate) async fn flush(&self) -> Result<()> {
+        let signal = Signal::default();
+        let raised = signal.clone();
+        self.queue().submit([]);
+        self.queue().on_submitted_work_done(move || raise(&raised, ()));
+        signalled(self, signal).await
+    }
+}
+
 impl Download {
-    /// The bytes, once the GPU has made them. Nobody else polls a native device, so this does, without blocking.
+    /// The bytes, once the GPU has made them.
     ///
     /// # Errors
     /// [`Error::DeviceLost`].
     pub async fn bytes(self, gpu: &Context) -> Result<Vec<u8>> {
-        let state = Arc::new(Mutex::new(Mapped::default()));
-        let shared = state.clone();
-        self.buffer.map_async(wgpu::MapMode::Read, .., move |result| {
-            let mut mapped = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            mapped.result = Some(result);
-            mapped.waker.take().map(Waker::wake);
-        });
-        let mapped = poll_fn(|cx| {
-            let lost = gpu.device().poll(wgpu::PollType::Poll).err();
-            let mut mapped = state.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(result) = mapped.result.take() {
-                return Poll::Ready(result.map_err(|e| Error::DeviceLost(e.to_string())));
-            }
-            if let Some(error) = lost {
-                return Poll::Ready(Err(Error::DeviceLost(error.to_string())));
-            }
-            mapped.waker = Some(cx.waker().clone());
-            // In a browser the callback wakes us; natively only the next poll would.
-            #[cfg(not(target_arch = "wasm32"))]
-            {
-                std::thread::yield_now();
-                cx.waker().wake_by_ref();
-            }
-            Poll::Pending
-        });
-        mapped.await?;
+        let signal = Signal::default();
+        let raised = signal.clone();
+        self.buffer.map_async(wgpu::MapMode::Read, .., move |result| raise(&raised, result));
+        signalled(gpu, signal).await?.map_err(|e| Error::DeviceLost(e.to_string()))?;
         let bytes = self.buffer.get_mapped_range(..).map_err(|e| Error::DeviceLost(e.to_string()))?.to_vec();
         self.buffer.unmap();
         Ok(bytes)

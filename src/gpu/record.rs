@@ -29,6 +29,12 @@ pub struct Weight {
 }
 
 impl Weight {
+    /// Bytes held.
+    pub fn bytes(&self) -> u64 {
+        let texture = self.texture.texture();
+        16 * u64::from(texture.width()) * u64::from(texture.height())
+    }
+
     /// As an argument of a matmul.
     pub fn slice(&self) -> Slice<'_> {
         Slice { data: Data::Weight(self), view: self.view }
@@ -70,13 +76,14 @@ impl<'a> Slice<'a> {
     }
 
     /// What to bind, and the view from there: bindings align to 256 bytes, the rest stays an offset.
-    fn bind(&self, op: &'static str, what: &'static str, limit: u64) -> Result<(Bound<'a>, View)> {
+    /// `beyond` is what a batch takes past the view.
+    fn bind(&self, op: &'static str, what: &'static str, beyond: usize, limit: u64) -> Result<(Bound<'a>, View)> {
         let buffer = match self.data {
             Data::Weight(weight) => return Ok((Bound::Texture(&weight.texture), self.view)),
             Data::Buffer(buffer) => buffer,
         };
         let size = self.view.dtype.size();
-        let end = (self.view.end() * size).next_multiple_of(4) as u64;
+        let end = ((self.view.end() + beyond) * size).next_multiple_of(4) as u64;
         if end > buffer.size() {
             let expected = format!("a buffer of {end} bytes or more");
             return Err(Error::Shape { op, what, expected, got: format!("{} bytes", buffer.size()) });
@@ -104,7 +111,11 @@ impl Context {
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::Alias`], [`Error::Limit`], or what the driver says of a kernel.
-    pub fn record<'a>(&self, encoder: &mut wgpu::CommandEncoder, op: &(impl Into<Op<Slice<'a>>> + Clone)) -> Result<()> {
+    pub fn record<'a>(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        op: &(impl Into<Op<Slice<'a>>> + Clone),
+    ) -> Result<()> {
         let op = op.clone().into();
         let rows = op.args().iter().map(|a| a.handle.view.rows).next().unwrap_or(0);
         let step = match op {
@@ -145,11 +156,11 @@ impl Context {
         views.check()?;
         check_step(&views, step)?;
         check_aliases(op)?;
-        let limit = u64::from(self.caps().limits.max_storage_buffer_binding_size);
+        let limit = self.caps().limits.max_storage_buffer_binding_size;
         let mut bound = Vec::new();
         let mut local = Vec::new();
         for arg in op.args() {
-            let (resource, view) = arg.handle.bind(op.name(), arg.name, limit)?;
+            let (resource, view) = arg.handle.bind(op.name(), arg.name, views.beyond(arg.name), limit)?;
             bound.push(Arg { name: arg.name, access: arg.access, binding: arg.binding, handle: resource });
             local.push(view);
         }
@@ -185,7 +196,8 @@ impl Context {
             }
         }
         let group = self.bind(&pipeline, part(0, size), part(256, None), &bound);
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(op.name()), timestamp_writes: None });
+        let mut pass =
+            encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(op.name()), timestamp_writes: None });
         pass.set_pipeline(&pipeline.pipeline);
         pass.set_bind_group(0, &group, &[]);
         pass.dispatch_workgroups(grid[0], grid[1], 1);

@@ -158,7 +158,10 @@ impl Step {
         for span in &self.spans {
             let end = span.table as usize + span.keys as usize;
             if !self.table.is_empty() && (end > self.table.len() || span.keys < span.len) {
-                return Err(Error::input("slot table", format!("{span:?} does not fit a table of {}", self.table.len())));
+                return Err(Error::input(
+                    "slot table",
+                    format!("{span:?} does not fit a table of {}", self.table.len()),
+                ));
             }
         }
         match self.slots.iter().chain(&self.table).find(|&&s| s as usize >= slots) {
@@ -185,6 +188,8 @@ impl Step {
         for (at, list) in [(3, &self.positions), (4, &self.types), (5, &self.slots)] {
             words[at] = words.len() as u32;
             match list.is_empty() {
+                // Without a cache, a token's key lies in its own row.
+                true if at == 5 => words.extend(0..tokens as u32),
                 true => words.extend(std::iter::repeat_n(0, tokens)),
                 false => words.extend_from_slice(list),
             }

@@ -83,7 +83,23 @@ impl<T> Attention<T> {
         let scale = 1.0 / (head_dim.max(1) as f32).sqrt();
         let (similarity, keys, role) = Default::default();
         let (bias, y, weights, window) = (None, Some(y), None, None);
-        Self { q, k, v, bias, y, weights, heads, kv_heads: heads, head_dim, scale, similarity, causal: false, window, keys, role }
+        Self {
+            q,
+            k,
+            v,
+            bias,
+            y,
+            weights,
+            heads,
+            kv_heads: heads,
+            head_dim,
+            scale,
+            similarity,
+            causal: false,
+            window,
+            keys,
+            role,
+        }
     }
 }
 
@@ -144,7 +160,9 @@ impl Spec {
     pub(super) fn link(&self) -> Link {
         let link = match self.body {
             // K and V blocks fill 16 KiB, the default limit.
-            Body::Tile => Link::new("attention", Constants::WGSL).number("WG", TILE).number("BLOCK", 2048 / self.bucket),
+            Body::Tile => {
+                Link::new("attention", Constants::WGSL).number("WG", TILE).number("BLOCK", 2048 / self.bucket)
+            }
             Body::Row(reduce) => reduce.link(Link::new("attention_row", Constants::WGSL)).flag("WEIGHTS", self.weights),
         };
         let output = match self.weights {

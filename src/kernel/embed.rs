@@ -83,7 +83,9 @@ impl Embed<View> {
         ck.shape("ids", &self.ids, self.y.rows, 1)?;
         ck.dtype("ids", &self.ids, &[DType::U32])?;
         ck.floats("y", &self.y, self.y.rows, self.y.cols)?;
-        for (what, table) in [("word", Some(&self.word)), ("position", self.position.as_ref()), ("kind", self.kind.as_ref())] {
+        for (what, table) in
+            [("word", Some(&self.word)), ("position", self.position.as_ref()), ("kind", self.kind.as_ref())]
+        {
             let Some(table) = table else { continue };
             ck.shape(what, table, table.rows, self.y.cols)?;
             ck.dtype(what, table, &[DType::F32, DType::F16, DType::BF16])?;
@@ -95,7 +97,8 @@ impl Embed<View> {
 
     pub(super) fn candidates(&self, caps: &Caps) -> Vec<Candidate> {
         let dtype = |view: &Option<View>| view.map(|v| v.dtype);
-        let spec = |width| Spec { word: self.word.dtype, position: dtype(&self.position), kind: dtype(&self.kind), width };
+        let spec =
+            |width| Spec { word: self.word.dtype, position: dtype(&self.position), kind: dtype(&self.kind), width };
         super::spec::widths(caps).map(|(width, choice)| Candidate::new(spec(width), choice)).into()
     }
 

@@ -1,6 +1,7 @@
 //! y = act(x . W^T + bias) + residual.
 
 use super::{Candidate, Checker, Choice, Dispatch, Reduce, Role, Tier, View, Work};
+use crate::Result;
 use crate::gpu::Caps;
 use crate::gpu::link::{Link, Rows};
 use crate::gpu::mirror;
@@ -8,7 +9,6 @@ use crate::gpu::pack::{packed_fits, packed_format};
 use crate::graph::step::Domain;
 use crate::model::arch::Activation;
 use crate::weights::DType;
-use crate::Result;
 
 /// How a weight matrix lies in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -205,6 +205,18 @@ impl Matmul<View> {
         ck.ok("batch", !strided || self.residual.is_none(), || "no residual".into(), || "a residual".into())?;
         let apart = !strided || self.batch.y >= self.y.end() - self.y.offset;
         ck.ok("batch", apart, || "outputs that do not overlap".into(), || format!("a stride of {}", self.batch.y))
+    }
+
+    /// Elements between the end of the first product's operand and that of the last one's.
+    pub(super) fn beyond(&self, argument: &str) -> usize {
+        let Batch { count, x, w, y } = self.batch;
+        let stride = match argument {
+            "x" => x,
+            "w" => w,
+            "y" => y,
+            _ => 0,
+        };
+        count.saturating_sub(1) * stride
     }
 
     pub(super) fn candidates(&self, caps: &Caps) -> Vec<Candidate> {

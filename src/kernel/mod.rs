@@ -26,8 +26,8 @@ pub use norm::Norm;
 pub use pool::Pool;
 pub use qkv::Qkv;
 pub use softmax::Softmax;
-pub(crate) use spec::{Dispatch, Work};
 pub use spec::{Candidate, Choice, Reduce, Spec, Tier};
+pub(crate) use spec::{Dispatch, Work};
 
 use crate::gpu::Caps;
 use crate::graph::step::Domain;
@@ -155,6 +155,14 @@ ops! {
 }
 
 impl Op<View> {
+    /// Elements that an argument takes beyond its view: a batch's other products.
+    pub(crate) fn beyond(&self, argument: &str) -> usize {
+        match self {
+            Self::Matmul(op) => op.beyond(argument),
+            _ => 0,
+        }
+    }
+
     /// The first kernel that this device can run.
     pub fn choose(&self, caps: &Caps) -> Result<Spec> {
         self.choose_where(caps, |_| true)
@@ -179,7 +187,12 @@ pub(crate) struct Checker(pub &'static str);
 
 impl Checker {
     pub fn shape(&self, what: &'static str, v: &View, rows: usize, cols: usize) -> Result<()> {
-        self.ok(what, v.rows == rows && v.cols == cols, || format!("[{rows}, {cols}]"), || format!("[{}, {}]", v.rows, v.cols))
+        self.ok(
+            what,
+            v.rows == rows && v.cols == cols,
+            || format!("[{rows}, {cols}]"),
+            || format!("[{}, {}]", v.rows, v.cols),
+        )
     }
 
     pub fn dtype(&self, what: &'static str, v: &View, allowed: &[DType]) -> Result<()> {
@@ -208,8 +221,18 @@ impl Checker {
         for arg in views {
             let v = arg.handle;
             self.ok(arg.name, v.cols >= 1, || "at least one column".into(), || "none".into())?;
-            self.ok(arg.name, v.stride >= v.cols || v.rows <= 1, || format!("a stride of {} or more", v.cols), || v.stride.to_string())?;
-            self.ok(arg.name, v.end() <= u32::MAX as usize, || "fewer than 2^32 elements".into(), || v.end().to_string())?;
+            self.ok(
+                arg.name,
+                v.stride >= v.cols || v.rows <= 1,
+                || format!("a stride of {} or more", v.cols),
+                || v.stride.to_string(),
+            )?;
+            self.ok(
+                arg.name,
+                v.end() <= u32::MAX as usize,
+                || "fewer than 2^32 elements".into(),
+                || v.end().to_string(),
+            )?;
         }
         Ok(())
     }

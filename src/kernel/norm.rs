@@ -73,7 +73,9 @@ impl Spec {
 
     pub(super) fn link(&self) -> Link {
         let sum = match self.sum {
-            true => "@group(0) @binding(7) var<storage, read_write> sum: array<f32>;\nfn put_sum(i: u32, value: f32) { sum[i] = value; }",
+            true => {
+                "@group(0) @binding(7) var<storage, read_write> sum: array<f32>;\nfn put_sum(i: u32, value: f32) { sum[i] = value; }"
+            }
             false => "fn put_sum(i: u32, value: f32) {}",
         };
         self.reduce

@@ -63,7 +63,9 @@ impl Spec {
 
     pub(super) fn link(&self) -> Link {
         let lengths = match self.lengths {
-            true => "@group(0) @binding(3) var<storage, read> lengths: array<u32>;\nfn length_of(row: u32) -> u32 { return min(c.cols, lengths[c.l_offset + row * c.l_stride]); }",
+            true => {
+                "@group(0) @binding(3) var<storage, read> lengths: array<u32>;\nfn length_of(row: u32) -> u32 { return min(c.cols, lengths[c.l_offset + row * c.l_stride]); }"
+            }
             false => "fn length_of(row: u32) -> u32 { return c.cols; }",
         };
         self.reduce.link(Link::new("softmax", Constants::WGSL)).line(lengths).flag("CAUSAL", self.causal)

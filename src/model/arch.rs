@@ -33,6 +33,8 @@ pub struct Arch {
     pub embed: Embed,
     /// BERT's pooler: a dense layer and tanh over the first token.
     pub pooler: bool,
+    /// What turns the decoder's last rows into logits.
+    pub head: Head,
     /// The id that pads batches.
     pub pad_token: Option<u32>,
 }
@@ -66,6 +68,18 @@ pub struct Stack {
     pub embed_norm: bool,
     /// A norm after the last layer.
     pub final_norm: bool,
+}
+
+/// What turns hidden rows into logits over the vocabulary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Head {
+    /// Nothing: a base model.
+    #[default]
+    None,
+    /// The word table itself.
+    Tied,
+    /// A table of its own.
+    Untied,
 }
 
 /// How ids become rows.
@@ -107,18 +121,34 @@ pub enum Position {
         /// Rows before the first position.
         offset: usize,
     },
+    /// Queries and keys are rotated (Su et al. 2021), pairs half a head apart.
+    Rope {
+        /// Base of the angles' geometric progression.
+        theta: f32,
+        /// Positions that the table is made for.
+        max: usize,
+    },
 }
 
-/// Which rows of a sequence make its one vector.
+impl Position {
+    /// How many positions there are.
+    pub fn max(&self) -> usize {
+        match *self {
+            Self::Learned { max, .. } | Self::Rope { max, .. } => max,
+        }
+    }
+}
+
+/// How the token vectors of a text become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum PoolMode {
     /// Their mean.
     #[default]
     Mean,
-    /// The first.
+    /// The first token's.
     Cls,
-    /// The greatest of each column.
+    /// The largest of each column.
     Max,
-    /// The last.
+    /// The last token's.
     Last,
 }

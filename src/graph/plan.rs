@@ -1,0 +1,412 @@
+//! A graph, compiled for a device and a role: kernels, places, bytes; host data only.
+
+use std::collections::HashMap;
+
+use super::{Domain, Graph, Kind, Rows, Step, Tensor, TensorInfo, mirrors};
+use crate::gpu::{Caps, packed_bytes, packed_fits};
+use crate::kernel::{Access, Arg, Attention, Embed, Layout, Matmul, Op, Role, Spec, View, Work};
+use crate::weights::DType;
+use crate::{Error, Result};
+
+/// The most that a step of a session may hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capacity {
+    /// Tokens of one step, over all sequences.
+    pub tokens: usize,
+    /// Sequences.
+    pub sequences: usize,
+    /// Tokens of the memory (the encoder's output), over all sequences.
+    pub memory: usize,
+    /// Entries of the slot table: keys over all sequences.
+    pub keys: usize,
+}
+
+impl Capacity {
+    /// For whole sequences without a cache.
+    pub fn packed(tokens: usize, sequences: usize) -> Self {
+        Self { tokens, sequences, ..Self::default() }
+    }
+
+    pub(super) fn rows(&self, rows: Rows) -> usize {
+        match rows {
+            Rows::Of(Domain::Tokens) => self.tokens,
+            Rows::Of(Domain::Sequences) => self.sequences,
+            Rows::Of(Domain::Memory) => self.memory,
+            Rows::Fixed(n) => n,
+        }
+    }
+
+    pub(super) fn step_words(&self, heights: &[u32]) -> usize {
+        Step::max_words(self.tokens, self.sequences, self.keys, heights)
+    }
+}
+
+/// Where a tensor of a plan lives.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Place {
+    /// A weight: its name, how it is stored, and which of its rows.
+    Weight(WeightKey),
+    /// A session's persistent buffer.
+    Persistent(String),
+    /// A buffer of the session's transient pool.
+    Pool(usize),
+}
+
+/// One stored form of (a shard of) a weight.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct WeightKey {
+    pub name: String,
+    pub packed: bool,
+    pub first_row: usize,
+    pub rows: usize,
+    pub cols: usize,
+    /// Rows of the whole tensor.
+    pub whole: usize,
+}
+
+/// One dispatch.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub name: String,
+    pub op: Op<View>,
+    pub places: Vec<Place>,
+    pub tensors: Vec<usize>,
+    pub spec: Spec,
+    pub constants: Vec<u8>,
+    pub work: Work,
+}
+
+impl Node {
+    /// Arguments with their places, in binding order.
+    pub fn args(&self) -> impl Iterator<Item = Arg<(&View, &Place)>> {
+        self.op.args().into_iter().zip(&self.places).map(|(a, place)| Arg {
+            name: a.name,
+            access: a.access,
+            binding: a.binding,
+            handle: (a.handle, place),
+        })
+    }
+}
+
+/// A compiled graph: what will be dispatched, and what it needs, before anything is allocated.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub(crate) role: Role,
+    pub(crate) capacity: Capacity,
+    pub(crate) graph: Graph,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) pool: Vec<u64>,
+    pub(crate) heights: Vec<u32>,
+    caps: Caps,
+}
+
+impl Plan {
+    /// Chooses a kernel for each op, shards what exceeds a binding, and gives transients their place.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for an op that does not fit, [`Error::Limit`] for a tensor that the device cannot bind.
+    pub fn compile(caps: &Caps, graph: &Graph, role: Role, capacity: Capacity) -> Result<Self> {
+        let mut compiler = Compiler { caps, graph, role, capacity, nodes: Vec::new() };
+        for (name, op) in &graph.ops {
+            compiler.lower(name, op)?;
+        }
+        let mut nodes = compiler.nodes;
+        let pool = assign(graph, &capacity, &mut nodes);
+        let mut heights: Vec<u32> = nodes.iter().flat_map(|n| n.spec.heights()).collect();
+        heights.sort_unstable();
+        heights.dedup();
+        let plan = Self { role, capacity, graph: graph.clone(), nodes, pool, heights, caps: caps.clone() };
+        plan.check_limits(caps)?;
+        Ok(plan)
+    }
+
+    /// What it will dispatch and hold.
+    pub fn report(&self) -> Report {
+        let mut weights: HashMap<WeightKey, u64> = HashMap::new();
+        let mut persistent = HashMap::new();
+        for node in &self.nodes {
+            for arg in node.args() {
+                let (view, place) = arg.handle;
+                match place {
+                    Place::Weight(key) => {
+                        weights.insert(key.clone(), self.weight_bytes(key, view.dtype));
+                    }
+                    Place::Persistent(name) => {
+                        persistent.insert(name.clone(), bytes_of(view));
+                    }
+                    Place::Pool(_) => {}
+                }
+            }
+        }
+        Report {
+            dispatches: self.nodes.iter().map(|n| (n.name.clone(), n.spec.label())).collect(),
+            weights: weights.values().sum(),
+            persistent: persistent.values().sum(),
+            transient: self.pool.iter().chain(&self.mirrors()).sum(),
+            step: 4 * self.capacity.step_words(&self.heights) as u64,
+        }
+    }
+
+    /// Bytes of each mirror texture.
+    pub(super) fn mirrors(&self) -> Vec<u64> {
+        mirrors::sizes(self.nodes.iter().map(|node| (node, &self.graph)))
+    }
+
+    fn weight_bytes(&self, key: &WeightKey, dtype: DType) -> u64 {
+        match key.packed {
+            true => packed_bytes(&self.caps, key.rows, key.cols, dtype),
+            false => ((key.rows * key.cols * dtype.size()) as u64).next_multiple_of(4),
+        }
+    }
+
+    /// The role it computes.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The most that a step may hold.
+    pub fn capacity(&self) -> Capacity {
+        self.capacity
+    }
+
+    /// Dispatches of one replay.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    fn check_limits(&self, caps: &Caps) -> Result<()> {
+        let binding = caps.limits.max_storage_buffer_binding_size.min(caps.limits.max_buffer_size);
+        for node in &self.nodes {
+            for arg in node.args() {
+                let (view, place) = arg.handle;
+                let bytes = bytes_of(view);
+                if bytes > binding && !matches!(place, Place::Weight(WeightKey { packed: true, .. })) {
+                    let limit = "max_storage_buffer_binding_size";
+                    let what = format!("{}: {} [{}, {}]", node.name, arg.name, view.rows, view.cols);
+                    let remedy =
+                        "use smaller batches, or create the device with the limits of `wgformer::wanted`".into();
+                    return Err(Error::Limit { what, limit, need: bytes, have: binding, remedy });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Bytes from the start of a view's buffer to its end.
+pub(crate) fn bytes_of(view: &View) -> u64 {
+    let stride = view.stride.max(view.cols);
+    let rows = view.offset / stride + view.rows;
+    ((rows * stride * view.dtype.size()) as u64).next_multiple_of(4).max(4)
+}
+
+struct Compiler<'a> {
+    caps: &'a Caps,
+    graph: &'a Graph,
+    role: Role,
+    capacity: Capacity,
+    nodes: Vec<Node>,
+}
+
+impl Compiler<'_> {
+    fn info(&self, tensor: &Tensor) -> &TensorInfo {
+        &self.graph.tensors[tensor.id]
+    }
+
+    fn view(&self, tensor: &Tensor) -> View {
+        self.graph.view(tensor, &self.capacity)
+    }
+
+    /// One op becomes one dispatch, or one for each shard of its weight.
+    fn lower(&mut self, name: &str, op: &Op<Tensor>) -> Result<()> {
+        let views = match op.map(&mut |t| self.view(t)) {
+            Op::Matmul(op) => Op::Matmul(Matmul { role: self.role, ..op }),
+            Op::Attention(op) => Op::Attention(Attention { role: self.role, ..op }),
+            other => other,
+        };
+        views.check()?;
+        let weight = match op {
+            Op::Matmul(op) if op.layout == Layout::Nk => Some(op.w),
+            Op::Embed(op) => Some(op.word),
+            _ => None,
+        };
+        let Some(weight) = weight.filter(|w| self.info(w).kind == Kind::Weight) else {
+            return self.node(name.into(), op, views, None);
+        };
+        let whole = self.view(&weight);
+        let packs = match op {
+            Op::Matmul(op) => {
+                op.batch.count == 1 && packed_fits(self.caps, whole.rows, whole.cols, whole.dtype).is_ok()
+            }
+            _ => false,
+        };
+        let rows = if packs { whole.rows } else { self.shard_rows(&whole) };
+        for first_row in (0..whole.rows).step_by(rows.max(1)) {
+            let held = rows.min(whole.rows - first_row);
+            let key = WeightKey {
+                name: self.info(&weight).name.clone(),
+                packed: packs,
+                first_row,
+                rows: held,
+                cols: whole.cols,
+                whole: whole.rows,
+            };
+            let name =
+                if held == whole.rows { name.into() } else { format!("{name}[{first_row}..{}]", first_row + held) };
+            self.node(name, op, shard(&views, first_row, held, packs), Some(key))?;
+        }
+        Ok(())
+    }
+
+    /// Rows of a table that fit a binding; a multiple of 64 where it is more than one shard.
+    fn shard_rows(&self, table: &View) -> usize {
+        let limit = self.caps.limits.max_storage_buffer_binding_size.min(self.caps.limits.max_buffer_size) as usize;
+        let fit = limit / (table.cols * table.dtype.size()).max(1);
+        if fit >= table.rows { table.rows } else { (fit / 64 * 64).max(1) }
+    }
+
+    fn node(&mut self, name: String, op: &Op<Tensor>, views: Op<View>, weight: Option<WeightKey>) -> Result<()> {
+        let args = op.args();
+        let weights = args.iter().filter(|a| self.info(a.handle).kind == Kind::Weight);
+        let weights: Vec<_> = weights.map(|a| a.name).collect();
+        // Weights lie still: what is to be mirrored changes with each step.
+        let spec = views.choose_where(self.caps, |spec| !weights.iter().any(|name| spec.mirrors(name)))?;
+        let domain = match args.iter().find(|a| a.access == Access::Write).map(|a| self.info(a.handle).rows) {
+            Some(Rows::Of(domain)) => domain,
+            _ => Domain::Tokens,
+        };
+        let places = args.iter().map(|arg| self.place(arg.handle, &weight)).collect();
+        let tensors = args.iter().map(|arg| arg.handle.id).collect();
+        let dispatch = views.dispatch(&spec, domain);
+        self.nodes.push(Node {
+            name,
+            op: views,
+            places,
+            tensors,
+            spec,
+            constants: dispatch.constants,
+            work: dispatch.work,
+        });
+        Ok(())
+    }
+
+    fn place(&self, tensor: &Tensor, sharded: &Option<WeightKey>) -> Place {
+        let info = self.info(tensor);
+        match info.kind {
+            Kind::Weight => match sharded {
+                Some(key) if key.name == info.name => Place::Weight(key.clone()),
+                _ => {
+                    let rows = self.capacity.rows(info.rows);
+                    Place::Weight(WeightKey {
+                        name: info.name.clone(),
+                        packed: false,
+                        first_row: 0,
+                        rows,
+                        cols: info.cols,
+                        whole: rows,
+                    })
+                }
+            },
+            Kind::Persistent => Place::Persistent(info.name.clone()),
+            Kind::Transient => Place::Pool(usize::MAX),
+        }
+    }
+}
+
+/// The op on some rows of its weight: fewer outputs of a matmul, a part of an embedding table.
+fn shard(op: &Op<View>, first: usize, rows: usize, packed: bool) -> Op<View> {
+    let columns = |v: View| View { offset: v.offset + first, cols: rows, ..v };
+    match op.clone() {
+        Op::Matmul(op) => Op::Matmul(Matmul {
+            w: View { rows, ..op.w },
+            bias: op.bias.map(columns),
+            residual: op.residual.map(columns),
+            y: columns(op.y),
+            layout: if packed { Layout::Packed } else { op.layout },
+            ..op
+        }),
+        Op::Embed(op) => Op::Embed(Embed { word: View { rows, ..op.word }, base: first, ..op }),
+        other => other,
+    }
+}
+
+/// Gives each transient a buffer of the pool from its first to its last use. A buffer is free again after the op that
+/// used it last, so an op's output never shares one with its inputs.
+fn assign(graph: &Graph, capacity: &Capacity, nodes: &mut [Node]) -> Vec<u64> {
+    let last: HashMap<usize, usize> =
+        nodes.iter().enumerate().flat_map(|(i, node)| node.tensors.iter().map(move |&t| (t, i))).collect();
+    let mut pool: Vec<u64> = Vec::new();
+    let mut free: Vec<usize> = Vec::new();
+    let mut held: HashMap<usize, usize> = HashMap::new();
+    for (i, node) in nodes.iter_mut().enumerate() {
+        for (place, &tensor) in node.places.iter_mut().zip(&node.tensors) {
+            if !matches!(place, Place::Pool(_)) {
+                continue;
+            }
+            let slot = *held.entry(tensor).or_insert_with(|| {
+                let info = &graph.tensors[tensor];
+                let bytes = bytes_of(&View::dense(capacity.rows(info.rows), info.cols, info.dtype));
+                take(&mut pool, &mut free, bytes)
+            });
+            *place = Place::Pool(slot);
+        }
+        let mut done: Vec<usize> = node.tensors.iter().copied().filter(|t| last.get(t) == Some(&i)).collect();
+        done.dedup();
+        free.extend(done.into_iter().filter_map(|tensor| held.remove(&tensor)));
+    }
+    pool
+}
+
+/// The free buffer that wastes least, or else the one that grows least, or a new one.
+fn take(pool: &mut Vec<u64>, free: &mut Vec<usize>, bytes: u64) -> usize {
+    let best = (0..free.len()).min_by_key(|&i| {
+        let have = pool[free[i]];
+        (have < bytes, have.abs_diff(bytes))
+    });
+    match best {
+        Some(i) => {
+            let slot = free.swap_remove(i);
+            pool[slot] = pool[slot].max(bytes);
+            slot
+        }
+        None => {
+            pool.push(bytes);
+            pool.len() - 1
+        }
+    }
+}
+
+/// What a plan dispatches and holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Name and kernel of each dispatch, in order.
+    pub dispatches: Vec<(String, String)>,
+    /// Bytes of weights, shared by all sessions.
+    pub weights: u64,
+    /// Bytes of a session's persistent tensors: ids, KV cache, outputs.
+    pub persistent: u64,
+    /// Bytes of a session's transient pool and mirrors.
+    pub transient: u64,
+    /// Bytes of the step buffer.
+    pub step: u64,
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mib = |bytes: u64| bytes as f64 / (1 << 20) as f64;
+        let width = self.dispatches.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        for (name, kernel) in &self.dispatches {
+            writeln!(f, "{name:width$}  {kernel}")?;
+        }
+        writeln!(f, "{} dispatches a step", self.dispatches.len())?;
+        writeln!(f, "weights    {:9.2} MiB, shared", mib(self.weights))?;
+        writeln!(f, "persistent {:9.2} MiB a session", mib(self.persistent))?;
+        writeln!(f, "transient  {:9.2} MiB a session", mib(self.transient))?;
+        write!(f, "step       {:9.2} MiB a session", mib(self.step))
+    }
+}

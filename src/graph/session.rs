@@ -1,0 +1,301 @@
+//! A session: what changes from step to step, and the plans that work on it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::mirrors::{self, Copy, Extent};
+use super::plan::{Place, bytes_of};
+use super::{Plan, Step, Weights};
+use crate::gpu::{Bound, Context, Pipeline, gpu_error, grid};
+use crate::kernel::{Arg, Role};
+use crate::{Error, Result};
+
+/// Buffers and bind groups for some plans over one set of persistent tensors.
+pub struct Session {
+    gpu: Context,
+    buffers: HashMap<String, wgpu::Buffer>,
+    pool: Vec<wgpu::Buffer>,
+    mirrors: Vec<wgpu::Texture>,
+    step: wgpu::Buffer,
+    belt: wgpu::util::StagingBelt,
+    plans: Vec<Ready>,
+    slots: usize,
+    _weights: Weights,
+}
+
+struct Ready {
+    plan: Plan,
+    dispatches: Vec<Bind>,
+}
+
+struct Bind {
+    pipeline: Arc<Pipeline>,
+    group: wgpu::BindGroup,
+    copies: Vec<Copy>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let roles: Vec<_> = self.plans.iter().map(|r| r.plan.role()).collect();
+        f.debug_struct("Session").field("roles", &roles).field("slots", &self.slots).finish()
+    }
+}
+
+impl Session {
+    /// Allocates the buffers, compiles the pipelines that are new, and makes all bind groups.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`]; what the driver says of a kernel.
+    pub async fn new(gpu: &Context, weights: &Weights, plans: impl IntoIterator<Item = Plan>) -> Result<Self> {
+        let plans: Vec<Plan> = plans.into_iter().collect();
+        compile_all(gpu, &plans)?;
+        let oom = gpu.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let (buffers, pool, step) = allocate(gpu, &plans);
+        let sizes = mirrors::sizes(plans.iter().flat_map(|p| p.nodes.iter().map(|node| (node, &p.graph))));
+        let textures = sizes.into_iter().map(|bytes| gpu.mirror_texture(bytes)).collect::<Result<_>>()?;
+        let oom = oom.pop();
+        let slots = plans.iter().filter_map(|p| p.graph.slots()).max().unwrap_or(usize::MAX);
+        let mut session = Self {
+            belt: wgpu::util::StagingBelt::new(gpu.device().clone(), step.size().max(4096)),
+            gpu: gpu.clone(),
+            buffers,
+            pool,
+            mirrors: textures,
+            step,
+            plans: Vec::new(),
+            slots,
+            _weights: weights.clone(),
+        };
+        for plan in plans {
+            let dispatches = session.bind(&plan, weights)?;
+            session.plans.push(Ready { plan, dispatches });
+        }
+        match oom.await {
+            Some(error) => Err(gpu_error("the session's buffers", error)),
+            None => Ok(session),
+        }
+    }
+
+    /// A persistent tensor's buffer, by its name: ids, outputs, taps, the KV cache.
+    pub fn buffer(&self, name: &str) -> Option<&wgpu::Buffer> {
+        self.buffers.get(name)
+    }
+
+    /// The plan for a role.
+    pub fn plan(&self, role: Role) -> Option<&Plan> {
+        self.plans.iter().map(|r| &r.plan).find(|p| p.role() == role)
+    }
+
+    /// Records a whole replay.
+    ///
+    /// # Errors
+    /// [`Error::Capacity`] or [`Error::Input`] for a step that the session cannot hold.
+    pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, role: Role, step: &Step) -> Result<()> {
+        self.begin(encoder, role, step)?.record(encoder, usize::MAX)
+    }
+
+    /// Uploads a step and gives a cursor that records its replay in parts, into this or later encoders.
+    pub fn begin(&mut self, encoder: &mut wgpu::CommandEncoder, role: Role, step: &Step) -> Result<Cursor<'_>> {
+        let Some(index) = self.plans.iter().position(|r| r.plan.role() == role) else {
+            return Err(Error::Unsupported {
+                what: format!("{role:?}"),
+                why: "this session has no plan for it".into(),
+            });
+        };
+        let plan = &self.plans[index].plan;
+        step.check(self.slots)?;
+        check_capacity(plan, step)?;
+        let words = step.words(&plan.heights);
+        let counts = step.counts(&plan.heights);
+        let groups = plan.nodes.iter().map(|n| n.work.groups(&counts)).collect();
+        let extent = Extent::new(counts, step);
+        if let (Some(ids), Some(buffer)) = (&step.ids, self.buffers.get("ids")) {
+            upload(&mut self.belt, encoder, buffer, ids);
+        }
+        upload(&mut self.belt, encoder, &self.step, &words);
+        self.belt.finish_and_recall_on_submit(encoder);
+        Ok(Cursor { session: self, plan: index, groups, extent, next: 0 })
+    }
+
+    fn bind(&self, plan: &Plan, weights: &Weights) -> Result<Vec<Bind>> {
+        const SLOT: usize = 256;
+        let mut constants = vec![0; SLOT * plan.nodes.len().max(1)];
+        for (i, node) in plan.nodes.iter().enumerate() {
+            constants[i * SLOT..][..node.constants.len()].copy_from_slice(&node.constants);
+        }
+        let uniform = wgpu::util::DeviceExt::create_buffer_init(
+            self.gpu.device(),
+            &wgpu::util::BufferInitDescriptor {
+                label: Some("constants"),
+                contents: &constants,
+                usage: wgpu::BufferUsages::UNIFORM,
+            },
+        );
+        let mut binds = Vec::with_capacity(plan.nodes.len());
+        for (i, node) in plan.nodes.iter().enumerate() {
+            let args = node.args().map(|arg| {
+                let (view, place) = arg.handle;
+                let handle = match place {
+                    Place::Weight(key) => weights.bound(key)?,
+                    Place::Persistent(name) => whole(self.buffers.get(name), view)?,
+                    Place::Pool(slot) => whole(self.pool.get(*slot), view)?,
+                };
+                Ok(Arg { name: arg.name, access: arg.access, binding: arg.binding, handle })
+            });
+            let args = args.collect::<Result<Vec<_>>>()?;
+            let pipeline = self.gpu.pipeline(&node.spec, &args)?;
+            let size = wgpu::BufferSize::new(node.constants.len().next_multiple_of(16) as u64);
+            let constants = wgpu::BufferBinding { buffer: &uniform, offset: (i * SLOT) as u64, size };
+            let step = wgpu::BufferBinding { buffer: &self.step, offset: 0, size: None };
+            let copies = self.copies(plan, node);
+            let views: Vec<_> = copies.iter().map(|c| c.texture.create_view(&Default::default())).collect();
+            let args = args.into_iter().map(|arg| {
+                match copies.iter().zip(&views).find(|(copy, _)| copy.mirror.bindings.contains(&arg.binding)) {
+                    Some((_, view)) => Arg { handle: Bound::Texture(view), ..arg },
+                    None => arg,
+                }
+            });
+            let group = self.gpu.bind(&pipeline, constants, step, &args.collect::<Vec<_>>());
+            binds.push(Bind { pipeline, group, copies });
+        }
+        Ok(binds)
+    }
+
+    fn copies(&self, plan: &Plan, node: &super::plan::Node) -> Vec<Copy> {
+        let copy = |mirror: mirrors::Mirror| {
+            let buffer = match &mirror.place {
+                Place::Persistent(name) => self.buffers.get(name),
+                Place::Pool(slot) => self.pool.get(*slot),
+                Place::Weight(_) => None,
+            };
+            let texture = self.mirrors.get(mirror.slot)?.clone();
+            Some(Copy { buffer: buffer?.clone(), texture, mirror })
+        };
+        mirrors::of(node, &plan.graph).into_iter().filter_map(copy).collect()
+    }
+}
+
+/// A replay in progress. It borrows the session, since another step would overwrite its integers.
+#[derive(Debug)]
+pub struct Cursor<'a> {
+    session: &'a mut Session,
+    plan: usize,
+    groups: Vec<u64>,
+    extent: Extent,
+    next: usize,
+}
+
+impl Cursor<'_> {
+    /// Records up to `count` further dispatches in compute passes of their own: one, but for copies between dispatches
+    /// on a software adapter.
+    pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, count: usize) -> Result<()> {
+        let end = self.next.saturating_add(count).min(self.groups.len());
+        let descriptor = wgpu::ComputePassDescriptor { label: Some("wgformer"), timestamp_writes: None };
+        let mut pass = None;
+        for (bind, &groups) in
+            self.session.plans[self.plan].dispatches[self.next..end].iter().zip(&self.groups[self.next..])
+        {
+            let Some([x, y]) = grid(groups)? else { continue };
+            if !bind.copies.is_empty() {
+                pass = None;
+                bind.copies.iter().for_each(|copy| copy.record(encoder, &self.extent));
+            }
+            // The pass ends before the encoder is used again.
+            let pass = pass.get_or_insert_with(|| encoder.begin_compute_pass(&descriptor).forget_lifetime());
+            pass.set_pipeline(&bind.pipeline.pipeline);
+            pass.set_bind_group(0, &bind.group, &[]);
+            pass.dispatch_workgroups(x, y, 1);
+        }
+        drop(pass);
+        self.next = end;
+        Ok(())
+    }
+
+    /// Dispatches that are still to be recorded.
+    pub fn remaining(&self) -> usize {
+        self.groups.len() - self.next
+    }
+}
+
+fn upload(
+    belt: &mut wgpu::util::StagingBelt,
+    encoder: &mut wgpu::CommandEncoder,
+    buffer: &wgpu::Buffer,
+    words: &[u32],
+) {
+    if let Some(size) = wgpu::BufferSize::new(4 * words.len() as u64) {
+        belt.write_buffer(encoder, buffer, 0, size).copy_from_slice(bytemuck::cast_slice(words));
+    }
+}
+
+fn whole<'a>(buffer: Option<&'a wgpu::Buffer>, view: &crate::kernel::View) -> Result<Bound<'a>> {
+    match buffer {
+        Some(buffer) => Ok(Bound::Buffer { buffer, offset: 0, size: bytes_of(view) }),
+        None => Err(Error::Unsupported { what: "a tensor without a buffer".into(), why: "the plan names none".into() }),
+    }
+}
+
+fn check_capacity(plan: &Plan, step: &Step) -> Result<()> {
+    let have = plan.capacity();
+    let within =
+        |what, need: usize, have| if need <= have { Ok(()) } else { Err(Error::Capacity { what, need, have }) };
+    within("tokens", step.tokens() as usize, have.tokens)?;
+    within("sequences", step.spans.len(), have.sequences)?;
+    within("memory tokens", step.memory() as usize, have.memory)?;
+    within("keys", step.table.len(), have.keys)
+}
+
+/// Compiles the pipelines that are new, on as many threads as the machine has: a driver takes 0.2 s and more for each.
+fn compile_all(gpu: &Context, plans: &[Plan]) -> Result<()> {
+    let mut todo: HashMap<_, &super::plan::Node> = HashMap::new();
+    for node in plans.iter().flat_map(|p| &p.nodes) {
+        todo.entry(node.spec).or_insert(node);
+    }
+    let todo: Vec<_> = todo.into_values().collect();
+    let compile = |node: &super::plan::Node| gpu.pipeline(&node.spec, &node.op.args()).map(drop);
+    #[cfg(target_arch = "wasm32")]
+    return todo.into_iter().try_for_each(compile);
+    #[cfg(not(target_arch = "wasm32"))]
+    std::thread::scope(|scope| {
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let share = todo.len().div_ceil(threads).max(1);
+        let work: Vec<_> =
+            todo.chunks(share).map(|nodes| scope.spawn(|| nodes.iter().try_for_each(|n| compile(n)))).collect();
+        work.into_iter().try_for_each(|handle| {
+            let failed = |_| Error::Gpu { what: "compiling".into(), why: "the driver's compiler panicked".into() };
+            handle.join().map_err(failed)?
+        })
+    })
+}
+
+type Buffers = (HashMap<String, wgpu::Buffer>, Vec<wgpu::Buffer>, wgpu::Buffer);
+
+fn allocate(gpu: &Context, plans: &[Plan]) -> Buffers {
+    use wgpu::BufferUsages as Usage;
+    let buffer = |label: &str, size: u64| {
+        gpu.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size,
+            usage: Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST,
+            mapped_at_creation: false,
+        })
+    };
+    let mut sizes: HashMap<&str, u64> = HashMap::new();
+    let mut pool: Vec<u64> = Vec::new();
+    for plan in plans {
+        for arg in plan.nodes.iter().flat_map(|n| n.args()) {
+            if let (view, Place::Persistent(name)) = arg.handle {
+                let size = sizes.entry(name).or_default();
+                *size = bytes_of(view).max(*size);
+            }
+        }
+        pool.resize(pool.len().max(plan.pool.len()), 0);
+        pool.iter_mut().zip(&plan.pool).for_each(|(have, &need)| *have = need.max(*have));
+    }
+    let words = plans.iter().map(|p| p.capacity.step_words(&p.heights)).max().unwrap_or(1);
+    (
+        sizes.into_iter().map(|(name, size)| (name.to_owned(), buffer(name, size))).collect(),
+        pool.into_iter().map(|size| buffer("transient", size)).collect(),
+        buffer("step", 4 * words as u64),
+    )
+}

@@ -1,0 +1,132 @@
+//! Weights on the GPU: loaded once, shared by sessions.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Plan;
+use super::plan::{Place, WeightKey};
+use crate::gpu::{Bound, Context, gpu_error};
+use crate::kernel::Layout;
+use crate::weights::{DType, HostTensor};
+use crate::{Error, Result};
+
+/// Where weights come from: a tensor by its name in the graph, of so many rows and columns.
+pub type Source<'a> = &'a dyn Fn(&str, [usize; 2]) -> Result<HostTensor>;
+
+/// A model's weights on the GPU, in the forms that some plans want. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Weights(Arc<HashMap<WeightKey, Stored>>);
+
+#[derive(Debug)]
+enum Stored {
+    Buffer(wgpu::Buffer),
+    Packed(crate::gpu::Weight),
+}
+
+/// Bytes staged before the queue is flushed: unflushed uploads stand in memory twice.
+const CHUNK: usize = 16 << 20;
+
+impl Weights {
+    /// Loads what the plans name.
+    ///
+    /// # Errors
+    /// What `source` says; [`Error::Tensor`] for a tensor of another shape; [`Error::OutOfMemory`].
+    pub async fn load(gpu: &Context, plans: &[&Plan], source: Source<'_>) -> Result<Self> {
+        let mut stored = HashMap::new();
+        let mut staged = 0;
+        let mut wanted: Vec<(&WeightKey, DType)> = Vec::new();
+        for node in plans.iter().flat_map(|plan| &plan.nodes) {
+            for arg in node.args() {
+                if let (view, Place::Weight(key)) = arg.handle {
+                    wanted.push((key, view.dtype));
+                }
+            }
+        }
+        // The shards and forms of a tensor are made from one reading.
+        wanted.sort_by(|a, b| (&a.0.name, a.0.packed, a.0.first_row).cmp(&(&b.0.name, b.0.packed, b.0.first_row)));
+        let mut last: Option<(&str, HostTensor)> = None;
+        for (key, dtype) in wanted {
+            if stored.contains_key(key) {
+                continue;
+            }
+            let tensor = match last.take() {
+                Some((name, tensor)) if name == key.name => tensor,
+                _ => source(&key.name, [key.whole, key.cols])?,
+            };
+            let bytes = rows_of(&tensor, key, dtype)?;
+            stored.insert(key.clone(), upload(gpu, key, dtype, bytes)?);
+            staged += bytes.len();
+            if staged > CHUNK {
+                gpu.flush().await?;
+                staged = 0;
+            }
+            last = Some((&key.name, tensor));
+        }
+        gpu.flush().await?;
+        Ok(Self(Arc::new(stored)))
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> u64 {
+        self.0
+            .values()
+            .map(|s| match s {
+                Stored::Buffer(buffer) => buffer.size(),
+                Stored::Packed(weight) => weight.bytes(),
+            })
+            .sum()
+    }
+
+    pub(super) fn bound(&self, key: &WeightKey) -> Result<Bound<'_>> {
+        match self.0.get(key) {
+            Some(Stored::Buffer(buffer)) => Ok(Bound::Buffer { buffer, offset: 0, size: buffer.size() }),
+            Some(Stored::Packed(weight)) => Ok(Bound::Texture(&weight.texture)),
+            None => Err(Error::Tensor { name: key.name.clone(), why: "was not loaded for this plan".into() }),
+        }
+    }
+}
+
+/// The bytes of a shard, once the tensor is what the plan says.
+fn rows_of<'a>(tensor: &'a HostTensor, key: &WeightKey, dtype: DType) -> Result<&'a [u8]> {
+    let refuse = |why| Err(Error::Tensor { name: key.name.clone(), why });
+    if tensor.dtype != dtype {
+        return refuse(format!("expected {dtype}, got {}", tensor.dtype));
+    }
+    let row = key.cols * dtype.size();
+    match tensor.bytes().get(key.first_row * row..(key.first_row + key.rows) * row) {
+        Some(bytes) => Ok(bytes),
+        None => refuse(format!(
+            "expected {} columns and {} rows or more, got {:?}",
+            key.cols,
+            key.first_row + key.rows,
+            tensor.shape
+        )),
+    }
+}
+
+fn upload(gpu: &Context, key: &WeightKey, dtype: DType, bytes: &[u8]) -> Result<Stored> {
+    let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+    let stored = if key.packed {
+        Stored::Packed(gpu.pack_weight(key.rows, key.cols, dtype, Layout::Nk, bytes)?)
+    } else {
+        let size = (bytes.len() as u64).next_multiple_of(4).max(4);
+        let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some(&key.name),
+            size,
+            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: false,
+        });
+        let whole = bytes.len() / 4 * 4;
+        gpu.queue().write_buffer(&buffer, 0, &bytes[..whole]);
+        if whole < bytes.len() {
+            let mut tail = [0; 4];
+            tail[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
+            gpu.queue().write_buffer(&buffer, whole as u64, &tail);
+        }
+        Stored::Buffer(buffer)
+    };
+    match crate::gpu::now_or_never(scope.pop()).flatten() {
+        Some(error) => Err(gpu_error(&key.name, error)),
+        None => Ok(stored),
+    }
+}

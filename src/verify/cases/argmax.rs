@@ -1,0 +1,28 @@
+use super::{Case, MANY, SIZES, column, matrix};
+use crate::kernel::{Argmax, View};
+
+pub(super) fn cases() -> Vec<Case> {
+    let mut cases: Vec<_> = SIZES.iter().map(|&n| Case::rows(format!("{n} columns"), plain(3, n))).collect();
+    cases.push(Case::rows("70000 columns at odd places", plain(2, 70_000)).odd());
+    cases.push(Case::rows("many rows", plain(MANY, 3)).large());
+    let top = |name: &str, cols: &[usize], value: f32| {
+        let case = Case::rows(name, plain(3, 111)).odd();
+        cols.iter().fold(case, |case, &col| case.special("x", 1, col, value))
+    };
+    cases.push(top("the first of equals", &[110, 65, 64], 9.0));
+    cases.push(top("the first NaN", &[100, 3], f32::NAN));
+    cases.push(top("the last column", &[110], 1e30));
+    cases.push(Case::rows("all equal", plain(3, 97)).around("x", -4.0, 0.0));
+    cases.push(Case::rows("all at the lowest", plain(3, 97)).around("x", f32::MIN, 0.0).special(
+        "x",
+        1,
+        96,
+        f32::MIN.next_up(),
+    ));
+    cases.push(Case::rows("no rows", plain(0, 4)));
+    cases
+}
+
+fn plain(rows: usize, cols: usize) -> Argmax<View> {
+    Argmax { x: matrix(rows, cols), ids: column(rows) }
+}

@@ -1,0 +1,127 @@
+use super::{Case, Random, matrix, pairwise};
+use crate::graph::step::Step;
+use crate::kernel::{Attention, Keys, Similarity, View};
+
+pub(super) fn cases() -> Vec<Case> {
+    let mut cases: Vec<_> = options().collect();
+    for d in [1, 2, 3, 59, 64, 65, 97, 111, 128, 256] {
+        cases.push(case(format!("heads of {d}"), Keys::Own, 2, 2, d));
+    }
+    for length in [1, 2, 3, 59, 64, 65, 97, 111] {
+        cases.push(of_length(length));
+    }
+    let step = Step::packed(&[65]).with_memory(&[1025]);
+    cases.push(Case::new("1025 keys", op(&step, Keys::Memory, 1, 1, 8), step));
+    cases.extend(specials());
+    let lengths = [1; 16_500];
+    cases.push(Case::new("many rows", op(&Step::packed(&lengths), Keys::Own, 4, 4, 3), Step::packed(&lengths)).large());
+    cases
+}
+
+fn specials() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (similarity, name) in [(Similarity::Dot, "dot"), (Similarity::Cosine, "cosine")] {
+        for size in [1e4, 1e-20] {
+            let case = case(format!("{name}, q and k around {size:e}"), Keys::Own, 2, 2, 33);
+            cases.push(with(case, |op| op.similarity = similarity).around("q", 0.0, size).around("k", 0.0, size));
+        }
+    }
+    cases.push(case("v around 1e4".into(), Keys::Own, 2, 2, 33).around("v", 0.0, 1e4));
+    for argument in ["q", "k", "v"] {
+        let case = case(format!("a NaN in {argument}"), Keys::Own, 2, 1, 33).special(argument, 5, 32, f32::NAN);
+        cases.push(with(case, |op| op.causal = true));
+    }
+    // Positions are so far apart that a window leaves each query its own key only; no keys at all in a memory.
+    cases.push(with(case("a window of 0".into(), Keys::Own, 2, 2, 16), |op| op.window = Some(0)));
+    let step = Step::packed(&[3, 1, 70]).with_memory(&[0, 0, 0]);
+    let mut empty = op(&step, Keys::Own, 2, 2, 16);
+    (empty.k.rows, empty.v.rows, empty.keys) = (1, 1, Keys::Memory);
+    cases.push(Case::new("an empty memory", empty, step.clone()));
+    let (weights, y) = (Some(matrix(74, 2 * 5)), None);
+    cases.push(Case::new("an empty memory, tapped", Attention { weights, y, ..empty_like(&step) }, step));
+    // A tap that is narrower than the sequence shows its first keys.
+    cases.push(with(case("a narrow tap".into(), Keys::Own, 2, 2, 16), |op| {
+        (op.y, op.weights) = (None, Some(matrix(op.q.rows, 2 * 9)));
+    }));
+    cases
+}
+
+fn empty_like(step: &Step) -> Attention<View> {
+    let mut empty = op(step, Keys::Own, 2, 2, 16);
+    (empty.k.rows, empty.v.rows, empty.keys) = (1, 1, Keys::Memory);
+    empty
+}
+
+/// Every option, in pairs.
+fn options() -> impl Iterator<Item = Case> {
+    pairwise(&[3, 2, 2, 3, 2, 2, 3]).into_iter().map(|row| {
+        let keys = [Keys::Own, Keys::Memory, Keys::Table][row[0]];
+        let similarity = [Similarity::Dot, Similarity::Cosine][row[1]];
+        let (heads, kv_heads) = [(2, 2), (4, 2), (3, 1)][row[6]];
+        let (causal, window, tapped) = (row[2] == 1, [None, Some(2), Some(40)][row[3]], row[5] == 1);
+        let bias = [None, Some(matrix(heads, 15))][row[4]];
+        let name = format!(
+            "{keys:?} {similarity:?} causal {causal} window {window:?} bias {} tapped {tapped} heads {heads}/{kv_heads}",
+            row[4]
+        );
+        let case = case(name, keys, heads, kv_heads, 19);
+        let most = case.step.spans.iter().map(|s| s.keys.max(s.memory_len)).max().unwrap_or(0) as usize;
+        let case = with(case, |op| {
+            (op.similarity, op.causal, op.window, op.bias) = (similarity, causal, window, bias);
+            if similarity == Similarity::Cosine {
+                op.scale = 10.0;
+            }
+            if tapped {
+                (op.y, op.weights) = (None, Some(matrix(op.q.rows, heads * (most + 2))));
+            }
+        });
+        case.odd()
+    })
+}
+
+fn of_length(length: usize) -> Case {
+    let step = Step::packed(&[1, length]);
+    Case::new(format!("{length} tokens"), op(&step, Keys::Own, 1, 1, 16), step)
+}
+
+fn with(mut case: Case, change: impl FnOnce(&mut Attention<View>)) -> Case {
+    if let crate::kernel::Op::Attention(op) = &mut case.op {
+        change(op);
+    }
+    case
+}
+
+/// Sequences of one token, none, a few, and more than a tile; with holes in their positions; in a cache with others.
+fn case(name: String, keys: Keys, heads: usize, kv_heads: usize, head_dim: usize) -> Case {
+    let mut step = Step::default();
+    match keys {
+        Keys::Own => {
+            let position = |i: u32| i + i / 3 * 5;
+            for length in [1, 0, 7, 70] {
+                step.push(&(0..length).map(position).collect::<Vec<_>>());
+            }
+        }
+        Keys::Memory => step = Step::packed(&[1, 0, 7, 70, 3]).with_memory(&[5, 3, 66, 9, 0]),
+        Keys::Table => {
+            let slots = Random::new("table").shuffle(160);
+            step.push_cached(1, &slots[..1]);
+            step.push_cached(7, &slots[1..30]);
+            step.push_cached(1, &slots[30..101]);
+            // Two beams of one sequence share its first keys.
+            step.push_cached(3, &slots[101..110]);
+            step.push_cached(2, &[&slots[101..107], &slots[110..112]].concat());
+        }
+    }
+    Case::new(name, op(&step, keys, heads, kv_heads, head_dim), step)
+}
+
+fn op(step: &Step, keys: Keys, heads: usize, kv_heads: usize, head_dim: usize) -> Attention<View> {
+    let tokens = step.tokens() as usize;
+    let rows = match keys {
+        Keys::Own => tokens,
+        Keys::Memory => step.memory() as usize,
+        Keys::Table => 160,
+    };
+    let (q, kv) = (matrix(tokens, heads * head_dim), matrix(rows, kv_heads * head_dim));
+    Attention { kv_heads, keys, ..Attention::new(q, kv, kv, q, heads, head_dim) }
+}

@@ -1,0 +1,70 @@
+use super::{Case, MANY, SIZES, matrix, pairwise};
+use crate::kernel::{Batch, Layout, Matmul, View};
+use crate::model::arch::Activation::{Gelu, GeluTanh, None as Plain, Relu, Silu, Tanh};
+use crate::weights::DType::{BF16, F16, F32};
+
+pub(super) fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (i, &m) in SIZES.iter().enumerate() {
+        let (n, k) = (SIZES[8 - i], SIZES[(i + 4) % 9]);
+        cases.push(Case::rows(format!("{m}x{n}x{k}"), plain(m, n, k)));
+    }
+    for (m, n, k) in [(1, 1, 1), (1, 1025, 65), (2, 3, 1025), (130, 66, 130)] {
+        cases.push(Case::rows(format!("{m}x{n}x{k} at odd places"), plain(m, n, k)).odd());
+    }
+    cases.extend(options());
+    cases.extend(batches());
+    cases.push(Case::rows("many rows", plain(MANY, 2, 3)).large());
+    for size in [1e4, 1e-20] {
+        cases.push(Case::rows(format!("x around {size:e}"), plain(3, 65, 97)).around("x", 0.0, size));
+    }
+    cases.push(Case::rows("both small", plain(3, 65, 97)).around("x", 0.0, 1e-20).around("w", 0.0, 1e-20));
+    cases.push(Case::rows("a NaN in x", plain(5, 67, 33)).special("x", 1, 32, f32::NAN));
+    cases.push(Case::rows("a NaN in w", plain(5, 67, 33)).special("w", 66, 0, f32::NAN));
+    cases.push(Case::rows("no rows", plain(0, 5, 3)));
+    cases
+}
+
+fn plain(m: usize, n: usize, k: usize) -> Matmul<View> {
+    Matmul::new(matrix(m, k), matrix(n, k), matrix(m, n))
+}
+
+/// Activations, weight types, layouts, bias and residual, in pairs.
+fn options() -> impl Iterator<Item = Case> {
+    const ACTS: [crate::model::arch::Activation; 6] = [Plain, Relu, Gelu, GeluTanh, Silu, Tanh];
+    pairwise(&[6, 3, 2, 2, 2]).into_iter().map(|row| {
+        let (m, n, k) = (5, 67, 33);
+        let (act, dtype, kn) = (ACTS[row[0]], [F32, F16, BF16][row[1]], row[2] == 1);
+        let w = if kn { View::dense(k, n, dtype) } else { View::dense(n, k, dtype) };
+        let op = Matmul {
+            w,
+            bias: (row[3] == 1).then(|| matrix(1, n)),
+            residual: (row[4] == 1).then(|| matrix(m, n)),
+            act,
+            layout: if kn { Layout::Kn } else { Layout::Nk },
+            ..plain(m, n, k)
+        };
+        let name = format!("{act:?} {dtype} {:?} bias {} residual {}", op.layout, row[3], row[4]);
+        Case::rows(name, op).odd()
+    })
+}
+
+fn batches() -> [Case; 3] {
+    let (m, n, k) = (7, 66, 13);
+    let batch = |x, w, y| Batch { count: 3, x, w, y };
+    let scores = Matmul { batch: batch(m * k, n * k, m * n), ..plain(m, n, k) };
+    let shared = Matmul { batch: batch(m * k, 0, m * n), ..plain(m, n, k) };
+    // Heads side by side in a row, as attention without a fused kernel has them.
+    let heads = Matmul {
+        x: View { stride: 3 * k, ..matrix(m, k) },
+        w: View { stride: 3 * n, ..matrix(k, n) },
+        layout: Layout::Kn,
+        batch: batch(k, n, m * n + 5),
+        ..plain(m, n, k)
+    };
+    [
+        Case::rows("three products", scores),
+        Case::rows("three products of one weight", shared),
+        Case::rows("three products of interleaved heads", heads),
+    ]
+}

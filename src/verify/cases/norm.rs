@@ -1,0 +1,46 @@
+use super::{Case, MANY, SIZES, matrix, pairwise};
+use crate::kernel::{Norm, View};
+
+pub(super) fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for &n in &SIZES {
+        cases.push(Case::rows(format!("{n} columns"), plain(3, n)));
+    }
+    cases.extend(options());
+    cases.push(Case::rows("many rows", plain(MANY, 3)).large());
+    for size in [1e4, 1e-20] {
+        cases.push(Case::rows(format!("x around {size:e}"), plain(3, 97)).around("x", 0.0, size));
+        cases.push(
+            Case::rows(format!("rms, x around {size:e}"), Norm { rms: true, ..plain(3, 97) }).around("x", 0.0, size),
+        );
+    }
+    cases.push(Case::rows("a large mean", plain(3, 111)).around("x", 1e3, 1.0));
+    cases.push(Case::rows("a NaN", plain(3, 111)).special("x", 1, 110, f32::NAN));
+    cases.push(Case::rows("no rows", plain(0, 4)));
+    cases
+}
+
+fn plain(rows: usize, cols: usize) -> Norm<View> {
+    Norm::new(matrix(rows, cols), matrix(rows, cols), 1e-5)
+}
+
+fn options() -> impl Iterator<Item = Case> {
+    pairwise(&[2, 2, 2, 2, 2, 2]).into_iter().map(|row| {
+        let (rows, cols) = (5, 67);
+        let has = |i: usize, rows| (row[i] == 1).then(|| matrix(rows, cols));
+        let op = Norm {
+            rms: row[0] == 1,
+            residual: has(1, rows),
+            weight: has(2, 1),
+            bias: has(3, 1),
+            sum: has(4, rows),
+            eps: [1e-12, 0.5][row[5]],
+            ..plain(rows, cols)
+        };
+        let name = format!(
+            "rms {} residual {} weight {} bias {} sum {} eps {:e}",
+            row[0], row[1], row[2], row[3], row[4], op.eps
+        );
+        Case::rows(name, op).odd()
+    })
+}

@@ -1,0 +1,15 @@
+//! The proof: every kernel that a device can run, against the reference, on the user's own GPU.
+//!
+//! [`verify_ops`] runs it on a device and [`verify_cpu`] judges the reference's f32 by its f64. Both return a
+//! [`Report`], whose `Display` is made to be pasted into a bug report.
+
+pub mod cases;
+mod compare;
+mod ops;
+mod probe;
+mod report;
+mod slack;
+
+pub use compare::{Element, Fault};
+pub use ops::{verify_cases, verify_cpu, verify_ops};
+pub use report::{Adapter, Failure, Kernel, OpReport, Progress, Report, Worst, Wrong};

@@ -1,0 +1,349 @@
+//! Every op, with every kernel that the device can run, checked and trusted, over its cases.
+
+use wgpu::util::DeviceExt;
+
+use super::cases::{self, Case};
+use super::compare::{Expected, Got, POISON, UNTOUCHED};
+use super::report::{Adapter, Failure, OpReport, Progress, Report, Wrong};
+use super::slack::Slack;
+use crate::gpu::readback::Download;
+use crate::gpu::{Context, Slice};
+use crate::graph::step::Domain;
+use crate::kernel::{ALL, Access, Arg, Op, Spec, View};
+use crate::reference::{self, Float, Place, Tensor};
+use crate::weights::DType;
+use crate::{Error, Result};
+
+/// Elements around an output that no kernel may touch; as many bytes as a binding aligns to.
+const GUARD: usize = 64;
+
+/// Verifies the ops whose name contains `filter` (all without one), over [`cases`].
+///
+/// Outputs are poisoned beforehand and stand between guard words, inputs are compared with what they were. Wrong
+/// results are not errors: the report tells of them.
+///
+/// # Errors
+/// [`Error::DeviceLost`], [`Error::OutOfMemory`], and [`Error::Input`] where no op has such a name.
+pub async fn verify_ops(
+    gpu: &Context,
+    filter: Option<&str>,
+    progress: &mut (dyn FnMut(Progress<'_>) + Send),
+) -> Result<Report> {
+    verify_cases(gpu, chosen(filter)?, progress).await
+}
+
+/// Verifies the given cases of the given ops.
+///
+/// # Errors
+/// As [`verify_ops`].
+pub async fn verify_cases(
+    gpu: &Context,
+    ops: Vec<(&'static str, Vec<Case>)>,
+    progress: &mut (dyn FnMut(Progress<'_>) + Send),
+) -> Result<Report> {
+    let began = Clock::now();
+    let total = ops.iter().map(|(_, cases)| cases.len()).sum();
+    let keeps_nan = super::probe::keeps_nan(gpu).await?;
+    let contexts = gpu.both()?;
+    let mut report = Report { version: env!("CARGO_PKG_VERSION").into(), ..Report::default() };
+    let mut done = 0;
+    for (op, cases) in ops {
+        let mut part = OpReport { op: op.into(), cases: cases.len(), ..OpReport::default() };
+        for case in &cases {
+            verify_case(&contexts, case, keeps_nan, &mut part).await?;
+            done += 1;
+            progress(Progress { op, done, total });
+        }
+        report.ops.push(part);
+    }
+    report.adapter = Some(adapter(gpu, keeps_nan));
+    report.seconds = began.seconds();
+    Ok(report)
+}
+
+/// Judges the reference in f32 by the reference in f64 and the derived rounding: no GPU is tested.
+///
+/// # Errors
+/// [`Error::Input`] where no op has a name that contains `filter`.
+pub fn verify_cpu(filter: Option<&str>, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Report> {
+    let began = Clock::now();
+    let ops = chosen(filter)?;
+    let total = ops.iter().map(|(_, cases)| cases.len()).sum();
+    let mut report = Report { version: env!("CARGO_PKG_VERSION").into(), ..Report::default() };
+    let mut done = 0;
+    for (op, cases) in ops {
+        let mut part = OpReport { op: op.into(), cases: cases.len(), ..OpReport::default() };
+        for case in &cases {
+            let runs = Runs::new(case);
+            part.kernel("reference in f32").runs += 1;
+            for (at, arg) in runs.outputs() {
+                let outcome = runs.lenient(at).judge(&runs.yardstick_bits(at), true);
+                part.judge("reference in f32", &case.name, outcome);
+                if let Some((fault, element)) = outcome.failure {
+                    let wrong = Wrong::Output { argument: arg.name.into(), fault, element };
+                    part.fail(failure(case, "reference in f32".into(), true, wrong));
+                }
+            }
+            done += 1;
+            progress(Progress { op, done, total });
+        }
+        report.ops.push(part);
+    }
+    report.seconds = began.seconds();
+    Ok(report)
+}
+
+fn chosen(filter: Option<&str>) -> Result<Vec<(&'static str, Vec<Case>)>> {
+    let ops: Vec<_> =
+        ALL.iter().filter(|op| filter.is_none_or(|f| op.contains(f))).map(|&op| (op, cases::of(op))).collect();
+    match ops.is_empty() {
+        true => Err(Error::input(
+            "filter",
+            format!("no op has {:?} in its name; there are {}", filter.unwrap_or(""), ALL.join(", ")),
+        )),
+        false => Ok(ops),
+    }
+}
+
+fn failure(case: &Case, kernel: String, checked: bool, wrong: Wrong) -> Failure {
+    Failure { op: case.op.name().into(), kernel, checked, case: case.name.clone(), wrong }
+}
+
+fn adapter(gpu: &Context, keeps_nan: bool) -> Adapter {
+    let info = gpu.device().adapter_info();
+    Adapter {
+        name: info.name,
+        backend: info.backend.to_string(),
+        driver: info.driver,
+        driver_info: info.driver_info,
+        kind: format!("{:?}", info.device_type),
+        keeps_nan,
+    }
+}
+
+/// A case's op over tensors, an argument each, after the three runs of the reference.
+struct Runs {
+    args: Vec<Arg<View>>,
+    bytes: Vec<Vec<u8>>,
+    truth: Vec<Tensor<f64>>,
+    yardstick: Vec<Tensor<f32>>,
+    slack: Vec<Tensor<Slack>>,
+}
+
+impl Runs {
+    fn new(case: &Case) -> Self {
+        let args: Vec<Arg<View>> = case.op.args().iter().map(|a| arg_of(a)).collect();
+        let bytes: Vec<Vec<u8>> = args
+            .iter()
+            .map(|arg| match arg.access {
+                Access::Read => case.bytes(arg.name),
+                Access::Write => vec![0; 4 * (arg.handle.end() + case.op.beyond(arg.name))],
+            })
+            .collect();
+        let (truth, yardstick, slack) = (
+            run(case, &args, &bytes, f64::from_bits(UNTOUCHED)),
+            run(case, &args, &bytes, 0.0f32),
+            run(case, &args, &bytes, Slack::zero()),
+        );
+        Self { args, bytes, truth, yardstick, slack }
+    }
+
+    fn outputs(&self) -> impl Iterator<Item = (usize, &Arg<View>)> {
+        self.args.iter().enumerate().filter(|(_, a)| a.access == Access::Write)
+    }
+
+    /// What an output must be.
+    fn expected(&self, at: usize) -> Expected {
+        match &self.truth[at] {
+            Tensor::Floats(truth) => Expected::new(truth.clone(), self.yardstick[at].floats(), self.slack[at].floats()),
+            Tensor::Words(ids) => Expected::exact(ids.iter().map(|&id| untouched_word(id)).collect()),
+        }
+    }
+
+    /// The same without the yardstick's own error.
+    fn lenient(&self, at: usize) -> Expected {
+        match &self.truth[at] {
+            Tensor::Floats(truth) => Expected::without_yardstick(truth.clone(), self.slack[at].floats()),
+            Tensor::Words(_) => self.expected(at),
+        }
+    }
+
+    /// The yardstick, as if a kernel had written it.
+    fn yardstick_bits(&self, at: usize) -> Vec<Got> {
+        let untouched = |expected: f64| expected.to_bits() == UNTOUCHED;
+        match (&self.truth[at], &self.yardstick[at]) {
+            (Tensor::Floats(truth), Tensor::Floats(yardstick)) => {
+                let bits = |(t, y): (&f64, &f32)| Got::float(if untouched(*t) { POISON } else { y.to_bits() });
+                truth.iter().zip(yardstick).map(bits).collect()
+            }
+            (_, other) => other.words().iter().map(|&word| Got::word(word)).collect(),
+        }
+    }
+}
+
+fn arg_of(arg: &Arg<&View>) -> Arg<View> {
+    Arg { name: arg.name, access: arg.access, binding: arg.binding, handle: *arg.handle }
+}
+
+/// A word that the reference left as it was stands for one that a kernel must not write.
+fn untouched_word(word: u32) -> f64 {
+    if word == POISON { f64::from_bits(UNTOUCHED) } else { word.into() }
+}
+
+fn run<F: Float>(case: &Case, args: &[Arg<View>], bytes: &[Vec<u8>], untouched: F) -> Vec<Tensor<F>> {
+    let mut tensors: Vec<Tensor<F>> = args
+        .iter()
+        .zip(bytes)
+        .map(|(arg, bytes)| match (arg.access, arg.handle.dtype) {
+            (Access::Read, dtype) => Tensor::from_bytes(bytes, dtype),
+            (Access::Write, DType::U32) => Tensor::Words(vec![POISON; bytes.len() / 4]),
+            (Access::Write, _) => Tensor::Floats(vec![untouched; bytes.len() / 4]),
+        })
+        .collect();
+    let mut next = 0..;
+    let op = case.op.map(&mut |view| Place { tensor: next.next().unwrap_or(0), view: *view });
+    reference::run(&op, &case.step, Domain::Tokens, &mut tensors);
+    tensors
+}
+
+/// What one run of a kernel left behind, on its way to the host.
+struct Ran {
+    spec: Spec,
+    checked: bool,
+    outputs: Vec<(usize, Download)>,
+}
+
+async fn verify_case(contexts: &[Context], case: &Case, keeps_nan: bool, part: &mut OpReport) -> Result<()> {
+    let Some(gpu) = contexts.first() else { return Ok(()) };
+    let runs = Runs::new(case);
+    let buffers: Vec<wgpu::Buffer> = runs.bytes.iter().map(|bytes| upload(gpu, bytes)).collect();
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    let mut ran = Vec::new();
+    for candidate in case.op.candidates(gpu.caps()) {
+        let label = candidate.spec.label();
+        if let Err(why) = candidate.available {
+            part.kernel(&label).unavailable.get_or_insert(why);
+            continue;
+        }
+        // Large cases prove the indices of a body; what else there is to a kernel the others prove.
+        let skip = case.large && gpu.caps().cpu;
+        if skip && ran.iter().any(|r: &Ran| r.spec.body() == candidate.spec.body()) {
+            continue;
+        }
+        for context in &contexts[..if skip { 1 } else { contexts.len() }] {
+            part.kernel(&label).runs += 1;
+            match record(context, &mut encoder, case, &runs, &buffers, &candidate.spec) {
+                Ok(outputs) => ran.push(Ran { spec: candidate.spec, checked: context.is_checked(), outputs }),
+                Err(lost @ (Error::DeviceLost(_) | Error::OutOfMemory(_))) => return Err(lost),
+                Err(error) => {
+                    let wrong = Wrong::Error { message: error.to_string() };
+                    part.fail(failure(case, label.clone(), context.is_checked(), wrong));
+                }
+            }
+        }
+    }
+    let inputs: Vec<_> =
+        inputs(&runs).map(|at| (at, gpu.read_later(&mut encoder, &buffers[at], 0, buffers[at].size()))).collect();
+    gpu.queue().submit([encoder.finish()]);
+    judge(gpu, case, &runs, ran, inputs, keeps_nan, part).await
+}
+
+fn inputs(runs: &Runs) -> impl Iterator<Item = usize> {
+    runs.args.iter().enumerate().filter(|(_, a)| a.access == Access::Read).map(|(at, _)| at)
+}
+
+fn upload(gpu: &Context, bytes: &[u8]) -> wgpu::Buffer {
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+    gpu.device().create_buffer_init(&wgpu::util::BufferInitDescriptor { label: Some("verify"), contents: bytes, usage })
+}
+
+/// Records one kernel with outputs of its own, poisoned and guarded.
+fn record(
+    gpu: &Context,
+    encoder: &mut wgpu::CommandEncoder,
+    case: &Case,
+    runs: &Runs,
+    inputs: &[wgpu::Buffer],
+    spec: &Spec,
+) -> Result<Vec<(usize, Download)>> {
+    let poisoned = |(at, _): (usize, &Arg<View>)| {
+        let words = runs.bytes[at].len() / 4 + 2 * GUARD;
+        (at, upload(gpu, bytemuck::cast_slice(&vec![POISON; words])))
+    };
+    let outputs: Vec<(usize, wgpu::Buffer)> = runs.outputs().map(poisoned).collect();
+    let mut next = 0..;
+    let op: Op<Slice<'_>> = case.op.map(&mut |view| {
+        let at = next.next().unwrap_or(0);
+        let written = outputs.iter().find(|(output, _)| *output == at);
+        let (buffer, guard) = written.map_or((&inputs[at], 0), |(_, buffer)| (buffer, GUARD));
+        let slice = Slice::new(buffer, view.rows, view.cols).dtype(view.dtype);
+        slice.offset(view.offset + guard).stride(view.stride)
+    });
+    gpu.record_spec(encoder, &op, &case.step, spec)?;
+    Ok(outputs.iter().map(|(at, buffer)| (*at, gpu.read_later(encoder, buffer, 0, buffer.size()))).collect())
+}
+
+async fn judge(
+    gpu: &Context,
+    case: &Case,
+    runs: &Runs,
+    ran: Vec<Ran>,
+    inputs: Vec<(usize, Download)>,
+    keeps_nan: bool,
+    part: &mut OpReport,
+) -> Result<()> {
+    let expected: Vec<_> = runs.args.iter().enumerate().map(|(at, _)| runs.expected(at)).collect();
+    for Ran { spec, checked, outputs } in ran {
+        let mut wrong = None;
+        for (at, download) in outputs {
+            let got = words(&download.bytes(gpu).await?, runs.args[at].handle.dtype);
+            let (front, rest) = got.split_at(GUARD.min(got.len()));
+            let (inner, back) = rest.split_at(runs.bytes[at].len() / 4);
+            let outcome = expected[at].judge(inner, keeps_nan);
+            part.judge(&spec.label(), &case.name, outcome);
+            let guards = Expected::exact(vec![f64::from_bits(UNTOUCHED); GUARD]);
+            let faults = [outcome.failure, guards.judge(front, true).failure, guards.judge(back, true).failure];
+            let argument = runs.args[at].name.to_string();
+            let first = faults.into_iter().flatten().next();
+            wrong = wrong.or(first.map(|(fault, element)| Wrong::Output { argument, fault, element }));
+        }
+        if let Some(wrong) = wrong {
+            part.fail(failure(case, spec.label(), checked, wrong));
+        }
+    }
+    for (at, download) in inputs {
+        if !download.bytes(gpu).await?.starts_with(&runs.bytes[at]) {
+            let wrong = Wrong::Input { argument: runs.args[at].name.into() };
+            part.fail(failure(case, "any".into(), true, wrong));
+        }
+    }
+    Ok(())
+}
+
+fn words(bytes: &[u8], dtype: DType) -> Vec<Got> {
+    let word = |b: &[u8]| u32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+    let got = |bits| if dtype == DType::U32 { Got::word(bits) } else { Got::float(bits) };
+    bytes.chunks_exact(4).map(|b| got(word(b))).collect()
+}
+
+/// Browsers have no `Instant`.
+struct Clock(#[cfg(not(target_arch = "wasm32"))] std::time::Instant);
+
+impl Clock {
+    fn now() -> Self {
+        Self(
+            #[cfg(not(target_arch = "wasm32"))]
+            std::time::Instant::now(),
+        )
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn seconds(&self) -> f64 {
+        self.0.elapsed().as_secs_f64()
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    fn seconds(&self) -> f64 {
+        0.0
+    }
+}

@@ -24,7 +24,7 @@ macro_rules! shaders {
     };
 }
 shaders! {
-    "argmax" "attention" "attention_row" "embed" "gate" "matmul" "matmul_lanes" "matvec" "norm" "pool" "qkv" "softmax"
+    "argmax" "attention" "attention_lanes" "attention_row" "embed" "gate" "matmul" "matmul_lanes" "matvec" "norm" "pool" "qkv" "softmax"
     "bench/copy" "bench/fma_scalar" "bench/fma_vec4" "bench/read_buffer" "bench/read_texture"
     "parts/activation" "parts/keys_memory" "parts/keys_own" "parts/keys_table" "parts/mask" "parts/numeric"
     "parts/reduce_lanes" "parts/reduce_subgroup" "parts/reduce_workgroup"
@@ -251,15 +251,15 @@ fn next_loop(text: &str) -> Option<(&str, &str, &str, &str, &str)> {
 fn replace_word(text: &str, word: &str, with: &str) -> String {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(word) {
+    let mut done = 0;
+    for (at, _) in text.match_indices(word) {
         let end = at + word.len();
-        let bounded = !rest[..at].ends_with(|c| is_word(c) || c == '.') && !rest[end..].starts_with(is_word);
-        out.push_str(&rest[..at]);
+        let bounded = !text[..at].ends_with(|c| is_word(c) || c == '.') && !text[end..].starts_with(is_word);
+        out.push_str(&text[done..at]);
         out.push_str(if bounded { with } else { word });
-        rest = &rest[end..];
+        done = end;
     }
-    out.push_str(rest);
+    out.push_str(&text[done..]);
     out
 }
 

@@ -157,6 +157,7 @@ impl Spec {
     pub(crate) fn mirrors(&self, argument: &str) -> bool {
         match self {
             Self::Matmul(spec) => spec.mirrors(argument),
+            Self::Attention(spec) => spec.mirrors(argument),
             _ => false,
         }
     }

@@ -10,23 +10,10 @@
 // start at the sequence's own first key: nothing else in the batch can change a bit of the answer.
 //
 // The header declares q [tokens, heads head_dim], k, v [keys, kv_heads head_dim] and out, with `_quad` and `_put`.
+// Below any score, but so far above NEG_LARGE that a key which is hidden by that score weighs 0 from the start.
+const LOWEST = -1.0e38;
 const TALL = PANELS * WG;
 const LOG2_E = 1.4426950408889634;
-
-// 2^x for x up to 16, within 2e-7; 0 below -126. By hand, since a driver's exp is slow: a polynomial on the fraction,
-// the whole part added to the exponent.
-fn power_of_two(x: f32) -> f32 {
-    let whole = round(x);
-    let f = x - whole;
-    var p = 0.0013395285;
-    p = fma(p, f, 0.009618283);
-    p = fma(p, f, 0.05550327);
-    p = fma(p, f, 0.24022648);
-    p = fma(p, f, 0.6931472);
-    p = fma(p, f, 1.0);
-    let scaled = bitcast<f32>(bitcast<u32>(p) + (bitcast<u32>(whole + 12582912.0) << 23u));
-    return select(select(scaled, 0.0, x < -126.0), x, is_nan(x));
-}
 
 // Whether row i may see key j.
 fn sees(path: u32, span: Span, i: u32, j: u32, stop: u32) -> bool {
@@ -62,8 +49,8 @@ fn main(
             let d = s * 4u;
             query[p][s] = q_quad(c.q_offset + row * c.q_stride + h * c.head_dim, d, c.head_dim) * (c.scale * LOG2_E);
         }
-        top[p] = NEG_LARGE;
-        peak[p] = NEG_LARGE;
+        top[p] = LOWEST;
+        peak[p] = LOWEST;
     }
 
     var first = 0u;
@@ -90,15 +77,17 @@ fn main(
                 }
                 var score: array<array<f32, PANELS>, KEYS>;
                 var rise = false;
-                for (var b = 0u; b < KEYS; b++) { // unroll
-                    for (var s = 0u; s < QUADS; s++) { // unroll
-                        for (var e = 0u; e < 4u; e++) { // unroll
+                for (var s = 0u; s < QUADS; s++) { // unroll
+                    for (var e = 0u; e < 4u; e++) { // unroll
+                        for (var b = 0u; b < KEYS; b++) { // unroll
                             let key = subgroupBroadcast(held[(b * QUADS + s) / WG][e], (b * QUADS + s) % WG);
                             for (var p = 0u; p < PANELS; p++) { // unroll
                                 score[b][p] = fma(key, query[p][s][e], score[b][p]);
                             }
                         }
                     }
+                }
+                for (var b = 0u; b < KEYS; b++) { // unroll
                     for (var p = 0u; p < PANELS; p++) { // unroll
                         let i = min(i0 + p * WG + lane, i_last);
                         if (BIAS) { score[b][p] += bias_of(span, h, i, min(first + b, end - 1u)) * LOG2_E; }
@@ -119,19 +108,25 @@ fn main(
                     held[n] = v_quad(v0 + at[n] * c.v_stride, quad * 4u, c.head_dim);
                     held[n] = select(held[n], vec4f(0.0), first + (n * WG + lane) / QUADS >= stop);
                 }
-                for (var b = 0u; b < KEYS; b++) { // unroll
-                    var weight: array<f32, PANELS>;
-                    var seen: array<bool, PANELS>;
-                    for (var p = 0u; p < PANELS; p++) { // unroll
-                        seen[p] = sees(path, span, min(i0 + p * WG + lane, i_last), first + b, stop);
-                        weight[p] = select(0.0, power_of_two(score[b][p] - top[p]), seen[p]);
-                        sum[p] += weight[p];
+                var weight: array<array<f32, PANELS>, KEYS>;
+                var hidden: array<array<bool, PANELS>, KEYS>;
+                for (var p = 0u; p < PANELS; p++) { // unroll
+                    for (var b = 0u; b < KEYS; b++) { // unroll
+                        hidden[b][p] = score[b][p] == NEG_LARGE;
+                        weight[b][p] = power_of_two(score[b][p] - top[p]);
+                        sum[p] += weight[b][p];
                     }
-                    for (var s = 0u; s < QUADS; s++) { // unroll
-                        for (var e = 0u; e < 4u; e++) { // unroll
-                            let value = subgroupBroadcast(held[(b * QUADS + s) / WG][e], (b * QUADS + s) % WG);
-                            for (var p = 0u; p < PANELS; p++) { // unroll
-                                output[p][s][e] = fma(select(value, 0.0, (path == 1u) & !seen[p]), weight[p], output[p][s][e]);
+                }
+                for (var s = 0u; s < QUADS; s++) { // unroll
+                    for (var e = 0u; e < 4u; e++) { // unroll
+                        var value: array<f32, KEYS>;
+                        for (var b = 0u; b < KEYS; b++) { // unroll
+                            value[b] = subgroupBroadcast(held[(b * QUADS + s) / WG][e], (b * QUADS + s) % WG);
+                        }
+                        for (var p = 0u; p < PANELS; p++) { // unroll
+                            for (var b = 0u; b < KEYS; b++) { // unroll
+                                let shown = select(value[b], 0.0, (path == 1u) & hidden[b][p]);
+                                output[p][s][e] = fma(shown, weight[b][p], output[p][s][e]);
                             }
                         }
                     }

@@ -7,7 +7,7 @@
 use super::{Bound, Caps, Context};
 use crate::Result;
 use crate::gpu::context::{gpu_error, now_or_never};
-use crate::kernel::View;
+use crate::kernel::{Arg, Spec, View};
 
 /// Texels in a row of a mirror: 16 KiB, so that rows may be copied (they align to 256 bytes).
 pub(crate) const WIDE: u32 = 1024;
@@ -42,6 +42,53 @@ impl Context {
             Some(error) => Err(gpu_error("mirror", error)),
             None => Ok(texture),
         }
+    }
+}
+
+/// Gives mirrored arguments that lie in one buffer one range of it, so that it is copied once.
+pub(crate) fn join(spec: &Spec, bound: &mut [Arg<Bound<'_>>], views: &mut [View]) {
+    for i in 0..bound.len() {
+        let range = |arg: &Arg<Bound<'_>>| match (arg.handle, bound[i].handle) {
+            (Bound::Buffer { buffer, offset, size }, Bound::Buffer { buffer: same, .. }) if buffer == same => {
+                spec.mirrors(arg.name).then_some((offset, offset + size))
+            }
+            _ => None,
+        };
+        let ranges: Vec<_> = bound.iter().filter_map(range).collect();
+        let (Some(start), Some(end)) = (ranges.iter().map(|r| r.0).min(), ranges.iter().map(|r| r.1).max()) else { continue };
+        let mirrored = spec.mirrors(bound[i].name);
+        if let Bound::Buffer { offset, size, .. } = &mut bound[i].handle
+            && mirrored
+        {
+            views[i].offset += (*offset - start) as usize / 4;
+            (*offset, *size) = (start, end - start);
+        }
+    }
+}
+
+impl Context {
+    /// Copies the mirrored arguments; their bindings, with the texture to bind there.
+    pub(crate) fn mirror(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        spec: &Spec,
+        bound: &[Arg<Bound<'_>>],
+    ) -> Result<Vec<(u32, wgpu::TextureView)>> {
+        let mut copied: Vec<(u32, wgpu::TextureView)> = Vec::new();
+        for (i, arg) in bound.iter().enumerate().filter(|(_, arg)| spec.mirrors(arg.name)) {
+            let Bound::Buffer { buffer, size, .. } = arg.handle else { continue };
+            let same = bound[..i].iter().find(|a| {
+                spec.mirrors(a.name) && matches!(a.handle, Bound::Buffer { buffer: b, .. } if b == buffer)
+            });
+            if let Some((_, view)) = copied.iter().find(|(binding, _)| same.is_some_and(|a| a.binding == *binding)) {
+                copied.push((arg.binding, view.clone()));
+                continue;
+            }
+            let texture = self.mirror_texture(size)?;
+            copy(encoder, &arg.handle, &texture);
+            copied.push((arg.binding, texture.create_view(&Default::default())));
+        }
+        Ok(copied)
     }
 }
 

@@ -164,6 +164,7 @@ impl Context {
             bound.push(Arg { name: arg.name, access: arg.access, binding: arg.binding, handle: resource });
             local.push(view);
         }
+        mirror::join(spec, &mut bound, &mut local);
         let mut local = local.into_iter();
         let views = views.map(&mut |view| local.next().unwrap_or(*view));
         let dispatch = views.dispatch(spec, Domain::Tokens);
@@ -183,13 +184,7 @@ impl Context {
         });
         let part = |offset, size| wgpu::BufferBinding { buffer: &buffer, offset, size };
         let size = wgpu::BufferSize::new(constants as u64);
-        let mut mirrors = Vec::new();
-        for arg in bound.iter().filter(|arg| spec.mirrors(arg.name)) {
-            let Bound::Buffer { size, .. } = arg.handle else { continue };
-            let texture = self.mirror_texture(size)?;
-            mirror::copy(encoder, &arg.handle, &texture);
-            mirrors.push((arg.binding, texture.create_view(&Default::default())));
-        }
+        let mirrors = self.mirror(encoder, spec, &bound)?;
         for arg in &mut bound {
             if let Some((_, view)) = mirrors.iter().find(|(binding, _)| *binding == arg.binding) {
                 arg.handle = Bound::Texture(view);

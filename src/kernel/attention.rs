@@ -116,7 +116,7 @@ pub struct Spec {
     bias: bool,
     keys: Keys,
     weights: bool,
-    /// How `Body::Lanes` reads q, k and v.
+    /// How the software tier reads q, k and v.
     rows: Rows,
     /// Rows of y are whole quads (`Body::Lanes`).
     aligned: bool,
@@ -130,6 +130,8 @@ enum Body {
     Row(Reduce),
     /// So many panels of query rows, a row for each lane of a subgroup.
     Lanes { width: u32, panels: u32 },
+    /// One query row and head, a key for each lane of a subgroup.
+    RowLanes { width: u32 },
 }
 
 /// Query rows of one workgroup of `attention`.
@@ -148,10 +150,15 @@ fn bucket(head_dim: usize) -> u32 {
     (head_dim as u32).next_multiple_of(step)
 }
 
-/// Panels of rows of `attention_lanes`: what registers and the instruction cache hold, and a tile height that steps know.
+/// Panels of rows of `attention_lanes`: what caches of 32 KiB for data and for instructions hold, in tiles of a height
+/// that steps know.
 fn panels(bucket: u32, width: u32) -> u32 {
-    let fit = std::env::var("AP").ok().and_then(|v| v.parse().ok()).unwrap_or((256 / bucket).max(1));
-    (1 << fit.ilog2()).clamp(8 / width.min(8), 64 / width).min(8)
+    let fit = match bucket {
+        0..=64 => 4,
+        65..=128 => 2,
+        _ => 1,
+    };
+    fit.max(8 / width)
 }
 
 impl Spec {
@@ -159,7 +166,7 @@ impl Spec {
         match self.body {
             Body::Tile => Tier::Baseline,
             Body::Row(reduce) => reduce.tier(),
-            Body::Lanes { .. } => Tier::Software,
+            Body::Lanes { .. } | Body::RowLanes { .. } => Tier::Software,
         }
     }
 
@@ -167,7 +174,7 @@ impl Spec {
     pub(crate) fn height(&self) -> u32 {
         match self.body {
             Body::Tile => TILE,
-            Body::Row(_) => 1,
+            Body::Row(_) | Body::RowLanes { .. } => 1,
             Body::Lanes { width, panels } => width * panels,
         }
     }
@@ -179,6 +186,15 @@ impl Spec {
                 Link::new("attention", Constants::WGSL).number("WG", TILE).number("BLOCK", 2048 / self.bucket)
             }
             Body::Row(reduce) => reduce.link(Link::new("attention_row", Constants::WGSL)).flag("WEIGHTS", self.weights),
+            Body::RowLanes { width } => Link::new("attention_row_lanes", Constants::WGSL)
+                .number("WG", width)
+                .number("QUADS", self.bucket / 4)
+                .number("LOADS", (self.bucket / 4).div_ceil(width))
+                .flag("WEIGHTS", self.weights)
+                .part("parts/power")
+                .quads("q", 2, self.rows)
+                .quads("k", 3, self.rows)
+                .quads("v", 4, self.rows),
             Body::Lanes { width, panels } => self.link_lanes(width, panels),
         };
         let output = match self.weights {
@@ -207,8 +223,8 @@ impl Spec {
 
 impl Spec {
     fn link_lanes(&self, width: u32, panels: u32) -> Link {
-        // A loop body of about 1,000 multiply-adds; keys come in whole loads of the lanes.
-        let keys = (512 / (panels * self.bucket)).max(if width > 8 { 4 } else { 2 });
+        // A loop body of some 512 to 1,536 multiply-adds: as much as the instruction cache holds.
+        let keys = if self.bucket == 64 { 3 } else { 2 };
         Link::new("attention_lanes", Constants::WGSL)
             .number("WG", width)
             .number("PANELS", panels)
@@ -219,6 +235,7 @@ impl Spec {
             .quads("q", 2, self.rows)
             .quads("k", 3, self.rows)
             .quads("v", 4, self.rows)
+            .part("parts/power")
             .put("out", 6, self.aligned)
     }
 
@@ -264,24 +281,29 @@ impl Attention<View> {
             rows: Rows::Scalar,
             aligned: false,
         };
-        let rows = Reduce::choices(caps).map(|(r, choice)| Candidate::new(spec(Body::Row(r)), choice));
-        let mut all: Vec<_> = rows.into();
-        if self.weights.is_none() {
-            let at = if self.role == Role::Decode { all.len() } else { 0 };
-            all.insert(at, Candidate::new(spec(Body::Tile), Ok(())));
-            let at = if self.role == Role::Decode { at } else { 0 };
-            all.splice(at..at, self.lanes(caps, spec(Body::Tile)));
+        let row = |reduce| Candidate::new(spec(Body::Row(reduce)), if reduce == Reduce::Subgroup { caps.subgroups() } else { Ok(()) });
+        let width = *caps.lanes().as_ref().unwrap_or(&8);
+        let mut rows: Vec<_> = self.lanes(caps, spec(Body::RowLanes { width })).into();
+        rows.extend([row(Reduce::Subgroup), row(Reduce::Workgroup)]);
+        if self.weights.is_some() {
+            return rows;
         }
-        all
+        let panels = panels(bucket(self.head_dim), width);
+        let mut tiles: Vec<_> = self.lanes(caps, spec(Body::Lanes { width, panels })).into();
+        tiles.push(Candidate::new(spec(Body::Tile), Ok(())));
+        match self.role {
+            Role::Decode => [rows, tiles].concat(),
+            Role::Full | Role::Prefill => [tiles, rows].concat(),
+        }
     }
 
-    /// The kernels in which lanes own query rows: from mirrors, or else from the buffers themselves.
+    /// A kernel of the software tier: reading mirrors, or else the buffers themselves.
     fn lanes(&self, caps: &Caps, spec: Spec) -> [Candidate; 2] {
-        let lanes = caps.lanes().and_then(|width| match self.similarity {
-            Similarity::Dot => Ok(width),
-            Similarity::Cosine => Err("no cosine similarity".to_owned()),
-        });
-        let width = *lanes.as_ref().unwrap_or(&8);
+        let cosine = matches!(spec.body, Body::Lanes { .. }) && self.similarity == Similarity::Cosine;
+        let able = match caps.lanes() {
+            Ok(_) if cosine => Err("lanes that own rows compute no cosines".into()),
+            other => other.map(drop),
+        };
         let quads = |v: &View| v.aligned() && self.head_dim % 4 == 0;
         let inputs = [&self.q, &self.k, &self.v];
         let mirrored = inputs.iter().try_for_each(|v| mirror::fits(caps, v)).and(match self.head_dim % 4 {
@@ -289,11 +311,9 @@ impl Attention<View> {
             _ => Err("head_dim is no multiple of 4".into()),
         });
         let direct = if inputs.iter().all(|v| quads(v)) { Rows::Quads } else { Rows::Scalar };
-        let body = Body::Lanes { width, panels: panels(spec.bucket, width) };
-        let aligned = self.y.as_ref().is_some_and(quads);
-        let candidate = |rows, choice: Choice| {
-            Candidate::new(Spec { body, rows, aligned, ..spec }, lanes.clone().map(drop).and(choice))
-        };
+        let aligned = matches!(spec.body, Body::Lanes { .. }) && self.y.as_ref().is_some_and(quads);
+        let candidate =
+            |rows, choice: Choice| Candidate::new(Spec { rows, aligned, ..spec }, able.clone().and(choice));
         [candidate(Rows::Mirror, mirrored), candidate(direct, Ok(()))]
     }
 

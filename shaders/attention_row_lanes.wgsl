@@ -1,0 +1,94 @@
+// Attention of one query row and head where a workgroup is one subgroup of WG lanes: a lane scores a key, then the values
+// are summed with a quad of dimensions for each lane. Keys are taken in blocks of WG from the sequence's first; the
+// maximum is renewed, and sum and output rescaled, once a block. With WEIGHTS the scores themselves become the output.
+//
+// The header declares q [tokens, heads head_dim], k, v [keys, kv_heads head_dim] with their `_quad`, and out.
+const LOG2_E = 1.4426950408889634;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    let g = linear_group(group, groups);
+    let tiles = step[c.tiles_at + 1u];
+    let h = g / tiles;
+    if (h >= c.heads) { return; }
+    let tile = step[c.tiles_at] + 2u * (g % tiles);
+    let span = span_of(step[tile]);
+    let i = step[tile + 1u];
+    let end = visible(span, i);
+    let row = span.start + i;
+    let k0 = c.k_offset + h / c.group * c.head_dim;
+    let v0 = c.v_offset + h / c.group * c.head_dim;
+    let weights0 = c.y_offset + row * c.y_stride + h * c.keys;
+
+    var query: array<vec4f, QUADS>;
+    var q_square = 0.0;
+    for (var s = 0u; s < QUADS; s++) { // unroll
+        query[s] = q_quad(c.q_offset + row * c.q_stride + h * c.head_dim, s * 4u, c.head_dim);
+        if (COSINE) { q_square += dot(query[s], query[s]); }
+    }
+    var output: array<vec4f, LOADS>;
+    var top = NEG_LARGE;
+    var sum = 0.0;  // of this lane's keys
+    for (var first = 0u; first < end; first += WG) {
+        let j = first + lane;
+        let seen = (j < end) & allowed(span, i, min(j, end - 1u));
+        let at = key_row(span, min(j, end - 1u));
+        var products: vec4f;
+        var k_square = 0.0;
+        for (var s = 0u; s < QUADS; s++) { // unroll
+            let key = k_quad(k0 + at * c.k_stride, s * 4u, c.head_dim);
+            products = fma(query[s], key, products);
+            if (COSINE) { k_square += dot(key, key); }
+        }
+        let product = (products.x + products.y) + (products.z + products.w);
+        var s = similarity(product, q_square, k_square);
+        if (BIAS) { s += bias_of(span, h, i, min(j, end - 1u)); }
+        s = select(NEG_LARGE, s, seen);
+        // `subgroupMax` may drop a NaN; a sum keeps it.
+        let peak = max_nan(top, select(subgroupMax(s), subgroupAdd(s), subgroupAny(is_nan(s))));
+        let shrink = power_of_two((top - peak) * LOG2_E);
+        let p = select(0.0, power_of_two((s - peak) * LOG2_E), seen);
+        sum = fma(sum, shrink, p);
+        top = peak;
+        if (WEIGHTS) {
+            if (j < c.keys) { out[weights0 + j] = s; }
+        } else {
+            for (var e = 0u; e < LOADS; e++) { // unroll
+                output[e] *= shrink;
+            }
+            for (var b = 0u; b < WG; b++) { // unroll
+                let weight = subgroupBroadcast(p, b);
+                let value0 = v0 + subgroupBroadcast(at, b) * c.v_stride;
+                for (var e = 0u; e < LOADS; e++) { // unroll
+                    let value = v_quad(value0, (e * WG + lane) * 4u, c.head_dim);
+                    output[e] = fma(select(value, vec4f(0.0), weight == 0.0), vec4f(weight), output[e]);
+                }
+            }
+        }
+    }
+
+    let total = subgroupAdd(sum);
+    if (WEIGHTS) {
+        for (var j = lane; j < c.keys; j += WG) {
+            var p = 0.0;
+            if (j < end && total != 0.0) {
+                // A key belongs to the same lane here and above.
+                let s = out[weights0 + j];
+                if (s != NEG_LARGE) { p = power_of_two((s - top) * LOG2_E) / total; }
+            }
+            out[weights0 + j] = p;
+        }
+        return;
+    }
+    let inverse = select(1.0 / total, 0.0, total == 0.0);
+    for (var e = 0u; e < LOADS; e++) { // unroll
+        for (var d = 0u; d < 4u; d++) { // unroll
+            let at = (e * WG + lane) * 4u + d;
+            if (at < c.head_dim) { out[c.y_offset + row * c.y_stride + h * c.head_dim + at] = output[e][d] * inverse; }
+        }
+    }
+}

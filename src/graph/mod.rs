@@ -1,7 +1,7 @@
 //! Level 2: ops as data over tensors; compiled once for a role, replayed by a session, interpreted by the CPU.
 
 mod interpret;
-mod plan;
+pub(crate) mod plan;
 mod session;
 pub mod step;
 mod weights;

@@ -1,6 +1,7 @@
 //! wgformer: Transformer kernels in WGSL over wgpu.
 #![warn(missing_docs)]
 
+pub mod bench;
 mod error;
 pub mod gpu;
 pub mod graph;
@@ -11,7 +12,7 @@ pub mod verify;
 pub mod weights;
 
 pub use error::{Error, Result};
-pub use gpu::{Caps, Context, Slice, Weight, wanted};
+pub use gpu::{Caps, Context, Slice, Weight, packed_bytes, packed_fits, wanted};
 pub use graph::{Capacity, Cursor, Domain, Graph, Plan, Session, Span, Step, Weights};
 pub use kernel::Role;
 pub use wgpu;

@@ -61,16 +61,7 @@ impl Decoder {
             Plan::compile(gpu.caps(), &graph, role, capacity(tokens)).expect("a plan")
         };
         let plans = [plan(Role::Prefill, KEYS), plan(Role::Decode, SEQUENCES)];
-        let shapes: std::collections::HashMap<String, (usize, usize)> = [Role::Prefill, Role::Decode]
-            .iter()
-            .flat_map(|&role| graph(&arch, role, Outputs::default(), sizes, &|_| DType::F32).tensors().to_vec())
-            .filter_map(|t| match t.rows {
-                wgformer::graph::Rows::Fixed(rows) => Some((t.name, (rows, t.cols))),
-                _ => None,
-            })
-            .collect();
-        let source = |name: &str| {
-            let (rows, cols) = shapes[name];
+        let source = |name: &str, [rows, cols]: [usize; 2]| {
             let mut random = Random(name.bytes().map(u64::from).sum());
             let values: Vec<f32> = match name {
                 "decoder.rope" => wgformer::model::rope_table(10000.0, rows, cols),

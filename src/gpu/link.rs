@@ -23,10 +23,11 @@ macro_rules! shaders {
     };
 }
 shaders! {
-    "argmax" "attention" "attention_row" "embed" "gate" "matmul" "matvec" "norm" "pool" "qkv" "softmax"
+    "argmax" "attention" "attention_row" "embed" "gate" "matmul" "matmul_lanes" "matvec" "norm" "pool" "qkv" "softmax"
+    "bench/copy" "bench/fma_scalar" "bench/fma_vec4" "bench/read_buffer" "bench/read_texture"
     "parts/activation" "parts/keys_memory" "parts/keys_own" "parts/keys_table" "parts/mask" "parts/numeric"
     "parts/reduce_lanes" "parts/reduce_subgroup" "parts/reduce_workgroup"
-    "parts/score_cosine" "parts/score_dot" "parts/rows" "parts/step" "parts/weight"
+    "parts/score_cosine" "parts/score_dot" "parts/rows" "parts/step" "parts/texel_bf16" "parts/texel_f16" "parts/texel_f32" "parts/weight"
 }
 
 fn file(name: &str) -> &'static str {
@@ -109,6 +110,41 @@ impl Link {
         }
     }
 
+    /// Reads four neighbours at once: `fn NAME_quad(row, at, end)` gives elements `at..at + 4` of a row that begins at
+    /// element `row` and has `end` of them, with zeros past it. Where every row begins and ends on a multiple of 4
+    /// (`aligned`), the body declares NAME as an array of vec4f, else of f32.
+    pub fn quads(self, name: &str, aligned: bool) -> Self {
+        let text = match aligned {
+            true => format!("    return select(vec4f(0.0), {name}[(row + min(at, end - 4u)) / 4u], at < end);"),
+            false => format!(
+                "    let four = vec4u(at, at + 1u, at + 2u, at + 3u);\n    let i = row + min(four, vec4u(end - 1u));\n    \
+                 return select(vec4f(0.0), vec4f({name}[i.x], {name}[i.y], {name}[i.z], {name}[i.w]), four < vec4u(end));"
+            ),
+        };
+        self.line(&format!("fn {name}_quad(row: u32, at: u32, end: u32) -> vec4f {{\n{text}\n}}"))
+    }
+
+    /// As [`Self::quads`] for an input that may be absent: its elements are then 0.
+    pub fn optional_quads(self, name: &str, binding: Option<u32>, aligned: bool) -> Self {
+        let Some(n) = binding else {
+            return self
+                .line(&format!("fn {name}_quad(row: u32, at: u32, end: u32) -> vec4f {{ return vec4f(0.0); }}"));
+        };
+        let element = quad_type(aligned);
+        self.line(&format!("@group(0) @binding({n}) var<storage, read> {name}: array<{element}>;")).quads(name, aligned)
+    }
+
+    /// Writes four neighbours: `fn NAME_put(row, at, end, value)`, as [`Self::quads`] reads them.
+    pub fn put(self, name: &str, aligned: bool) -> Self {
+        let text = match aligned {
+            true => format!("    if (at < end) {{ {name}[(row + at) / 4u] = value; }}"),
+            false => (0..4)
+                .map(|i| format!("    if (at + {i}u < end) {{ {name}[row + at + {i}u] = value[{i}]; }}\n"))
+                .collect(),
+        };
+        self.line(&format!("fn {name}_put(row: u32, at: u32, end: u32, value: vec4f) {{\n{text}\n}}"))
+    }
+
     /// `fn activate(x)`.
     pub fn activation(self, act: Activation) -> Self {
         let call = match act {
@@ -135,6 +171,17 @@ impl Link {
         }
         text
     }
+}
+
+/// The source of a kernel that only measures the adapter: it has no parts and no constants but `numbers`.
+pub(crate) fn bench_source(name: &'static str, numbers: &[(&'static str, u32)]) -> String {
+    let header: String = numbers.iter().map(|(name, value)| format!("const {name} = {value}u;\n")).collect();
+    header + &unroll(file(name), &numbers.iter().copied().collect())
+}
+
+/// The element type of a buffer that [`Link::quads`] reads.
+pub(crate) fn quad_type(aligned: bool) -> &'static str {
+    if aligned { "vec4f" } else { "f32" }
 }
 
 /// Unrolls the marked loops whose bound is a known constant, innermost last.

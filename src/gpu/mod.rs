@@ -3,11 +3,13 @@
 mod caps;
 mod context;
 pub(crate) mod link;
+pub(crate) mod pack;
 pub mod readback;
 mod record;
 
 pub use caps::{Caps, wanted};
 pub use context::Context;
 pub(crate) use context::{Bound, Pipeline, gpu_error, now_or_never};
+pub use pack::{packed_bytes, packed_fits};
 pub(crate) use record::grid;
 pub use record::{Slice, Weight};

@@ -31,7 +31,8 @@ pub struct Weight {
 impl Weight {
     /// Bytes held.
     pub fn bytes(&self) -> u64 {
-        0
+        let texture = self.texture.texture();
+        16 * u64::from(texture.width()) * u64::from(texture.height())
     }
 
     /// As an argument of a matmul.
@@ -99,11 +100,6 @@ impl<'a> Slice<'a> {
 }
 
 impl Context {
-    /// Packs.
-    pub fn pack_weight(&self, _n: usize, _k: usize, _dtype: DType, _bytes: &[u8]) -> Result<Weight> {
-        Err(Error::Unsupported { what: "packing".into(), why: "not yet".into() })
-    }
-
     /// Records an op whose rows are independent (matmul, softmax, norm, gate, argmax) or that works on one sequence.
     ///
     /// Nothing is submitted and nothing blocks. The kernel is the best this device can run.
@@ -153,7 +149,7 @@ impl Context {
         views.check()?;
         check_step(&views, step)?;
         check_aliases(op)?;
-        let limit = u64::from(self.caps().limits.max_storage_buffer_binding_size);
+        let limit = self.caps().limits.max_storage_buffer_binding_size;
         let mut bound = Vec::new();
         let mut local = Vec::new();
         for arg in op.args() {

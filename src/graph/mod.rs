@@ -1,16 +1,18 @@
 //! Level 2: ops as data over tensors; compiled once for a role, replayed by a session, interpreted by the CPU.
 
+mod interpret;
 mod plan;
 mod session;
 pub mod step;
 mod weights;
 
+pub use interpret::State;
 pub use plan::{Capacity, Plan, Report};
 pub use session::{Cursor, Session};
 pub use step::{Domain, Span, Step};
 pub use weights::{Source, Weights};
 
-use crate::kernel::Op;
+use crate::kernel::{Op, View};
 use crate::weights::DType;
 
 /// How many rows a tensor has.
@@ -145,6 +147,26 @@ impl Graph {
     /// Appends an op; `name` says where it stands in the model.
     pub fn push(&mut self, name: impl Into<String>, op: impl Into<Op<Tensor>>) {
         self.ops.push((name.into(), op.into()));
+    }
+
+    /// Rows of the KV cache, where the graph has one.
+    pub(crate) fn slots(&self) -> Option<usize> {
+        let cache = |op: &Op<Tensor>| match op {
+            Op::Qkv(op) => match self.tensors[op.cache.id].rows {
+                Rows::Fixed(rows) => Some(rows),
+                Rows::Of(_) => None,
+            },
+            _ => None,
+        };
+        self.ops.iter().filter_map(|(_, op)| cache(op)).max()
+    }
+
+    /// Where a tensor's elements lie in its buffer when a session has this capacity.
+    pub(crate) fn view(&self, tensor: &Tensor, capacity: &Capacity) -> View {
+        let info = &self.tensors[tensor.id];
+        let rows = capacity.rows(info.rows).saturating_sub(tensor.row);
+        let offset = tensor.row * info.cols + tensor.first;
+        View { rows, cols: tensor.cols, offset, stride: info.cols, dtype: info.dtype }
     }
 
     /// The tensors.

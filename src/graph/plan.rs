@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use super::{Domain, Graph, Kind, Rows, Step, Tensor, TensorInfo};
-use crate::gpu::Caps;
+use crate::gpu::{Caps, packed_bytes, packed_fits};
 use crate::kernel::{Access, Arg, Attention, Embed, Layout, Matmul, Op, Role, Spec, View, Work};
+use crate::weights::DType;
 use crate::{Error, Result};
 
 /// The most that a step of a session may hold.
@@ -26,7 +27,7 @@ impl Capacity {
         Self { tokens, sequences, ..Self::default() }
     }
 
-    fn rows(&self, rows: Rows) -> usize {
+    pub(super) fn rows(&self, rows: Rows) -> usize {
         match rows {
             Rows::Of(Domain::Tokens) => self.tokens,
             Rows::Of(Domain::Sequences) => self.sequences,
@@ -59,6 +60,8 @@ pub(crate) struct WeightKey {
     pub first_row: usize,
     pub rows: usize,
     pub cols: usize,
+    /// Rows of the whole tensor.
+    pub whole: usize,
 }
 
 /// One dispatch.
@@ -94,6 +97,7 @@ pub struct Plan {
     pub(crate) nodes: Vec<Node>,
     pub(crate) pool: Vec<u64>,
     pub(crate) heights: Vec<u32>,
+    caps: Caps,
 }
 
 impl Plan {
@@ -111,7 +115,7 @@ impl Plan {
         let mut heights: Vec<u32> = nodes.iter().flat_map(|n| n.spec.heights()).collect();
         heights.sort_unstable();
         heights.dedup();
-        let plan = Self { role, capacity, graph: graph.clone(), nodes, pool, heights };
+        let plan = Self { role, capacity, graph: graph.clone(), nodes, pool, heights, caps: caps.clone() };
         plan.check_limits(caps)?;
         Ok(plan)
     }
@@ -125,7 +129,7 @@ impl Plan {
                 let (view, place) = arg.handle;
                 match place {
                     Place::Weight(key) => {
-                        weights.insert(key.clone(), (key.rows * key.cols * view.dtype.size()) as u64);
+                        weights.insert(key.clone(), self.weight_bytes(key, view.dtype));
                     }
                     Place::Persistent(name) => {
                         persistent.insert(name.clone(), bytes_of(view));
@@ -140,6 +144,13 @@ impl Plan {
             persistent: persistent.values().sum(),
             transient: self.pool.iter().sum(),
             step: 4 * self.capacity.step_words(&self.heights) as u64,
+        }
+    }
+
+    fn weight_bytes(&self, key: &WeightKey, dtype: DType) -> u64 {
+        match key.packed {
+            true => packed_bytes(&self.caps, key.rows, key.cols, dtype),
+            false => ((key.rows * key.cols * dtype.size()) as u64).next_multiple_of(4),
         }
     }
 
@@ -164,7 +175,7 @@ impl Plan {
     }
 
     fn check_limits(&self, caps: &Caps) -> Result<()> {
-        let binding = u64::from(caps.limits.max_storage_buffer_binding_size).min(caps.limits.max_buffer_size);
+        let binding = caps.limits.max_storage_buffer_binding_size.min(caps.limits.max_buffer_size);
         for node in &self.nodes {
             for arg in node.args() {
                 let (view, place) = arg.handle;
@@ -203,10 +214,7 @@ impl Compiler<'_> {
     }
 
     fn view(&self, tensor: &Tensor) -> View {
-        let info = self.info(tensor);
-        let rows = self.capacity.rows(info.rows).saturating_sub(tensor.row);
-        let offset = tensor.row * info.cols + tensor.first;
-        View { rows, cols: tensor.cols, offset, stride: info.cols, dtype: info.dtype }
+        self.graph.view(tensor, &self.capacity)
     }
 
     /// One op becomes one dispatch, or one for each shard of its weight.
@@ -225,8 +233,13 @@ impl Compiler<'_> {
         let Some(weight) = weight.filter(|w| self.info(w).kind == Kind::Weight) else {
             return self.node(name.into(), op, views, None);
         };
-        let packs = matches!(op, Op::Matmul(_)) && self.packs(&views);
         let whole = self.view(&weight);
+        let packs = match op {
+            Op::Matmul(op) => {
+                op.batch.count == 1 && packed_fits(self.caps, whole.rows, whole.cols, whole.dtype).is_ok()
+            }
+            _ => false,
+        };
         let rows = if packs { whole.rows } else { self.shard_rows(&whole) };
         for first_row in (0..whole.rows).step_by(rows.max(1)) {
             let held = rows.min(whole.rows - first_row);
@@ -236,6 +249,7 @@ impl Compiler<'_> {
                 first_row,
                 rows: held,
                 cols: whole.cols,
+                whole: whole.rows,
             };
             let name =
                 if held == whole.rows { name.into() } else { format!("{name}[{first_row}..{}]", first_row + held) };
@@ -244,14 +258,9 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    fn packs(&self, _views: &Op<View>) -> bool {
-        false
-    }
-
     /// Rows of a table that fit a binding; a multiple of 64 where it is more than one shard.
     fn shard_rows(&self, table: &View) -> usize {
-        let limit =
-            u64::from(self.caps.limits.max_storage_buffer_binding_size).min(self.caps.limits.max_buffer_size) as usize;
+        let limit = self.caps.limits.max_storage_buffer_binding_size.min(self.caps.limits.max_buffer_size) as usize;
         let fit = limit / (table.cols * table.dtype.size()).max(1);
         if fit >= table.rows { table.rows } else { (fit / 64 * 64).max(1) }
     }
@@ -291,6 +300,7 @@ impl Compiler<'_> {
                         first_row: 0,
                         rows,
                         cols: info.cols,
+                        whole: rows,
                     })
                 }
             },

@@ -49,7 +49,7 @@ impl Session {
         let oom = gpu.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let (buffers, pool, step) = allocate(gpu, &plans);
         let oom = oom.pop();
-        let slots = plans.iter().flat_map(|p| &p.nodes).filter_map(|n| cache_rows(&n.op)).max().unwrap_or(0);
+        let slots = plans.iter().filter_map(|p| p.graph.slots()).max().unwrap_or(usize::MAX);
         let mut session = Self {
             belt: wgpu::util::StagingBelt::new(gpu.device().clone(), step.size().max(4096)),
             gpu: gpu.clone(),
@@ -197,13 +197,6 @@ fn whole<'a>(buffer: Option<&'a wgpu::Buffer>, view: &crate::kernel::View) -> Re
     match buffer {
         Some(buffer) => Ok(Bound::Buffer { buffer, offset: 0, size: bytes_of(view) }),
         None => Err(Error::Unsupported { what: "a tensor without a buffer".into(), why: "the plan names none".into() }),
-    }
-}
-
-fn cache_rows(op: &crate::kernel::Op<crate::kernel::View>) -> Option<usize> {
-    match op {
-        crate::kernel::Op::Qkv(op) => Some(op.cache.rows),
-        _ => None,
     }
 }
 

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use super::Plan;
 use super::plan::{Place, WeightKey};
 use crate::gpu::{Bound, Context, gpu_error};
+use crate::kernel::Layout;
 use crate::weights::{DType, HostTensor};
 use crate::{Error, Result};
 
-/// Where weights come from: a tensor by its name in the graph.
-pub type Source<'a> = &'a dyn Fn(&str) -> Result<HostTensor>;
+/// Where weights come from: a tensor by its name in the graph, of so many rows and columns.
+pub type Source<'a> = &'a dyn Fn(&str, [usize; 2]) -> Result<HostTensor>;
 
 /// A model's weights on the GPU, in the forms that some plans want. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -50,7 +51,7 @@ impl Weights {
             }
             let tensor = match last.take() {
                 Some((name, tensor)) if name == key.name => tensor,
-                _ => source(&key.name)?,
+                _ => source(&key.name, [key.whole, key.cols])?,
             };
             let bytes = rows_of(&tensor, key, dtype)?;
             stored.insert(key.clone(), upload(gpu, key, dtype, bytes)?);
@@ -106,7 +107,7 @@ fn rows_of<'a>(tensor: &'a HostTensor, key: &WeightKey, dtype: DType) -> Result<
 fn upload(gpu: &Context, key: &WeightKey, dtype: DType, bytes: &[u8]) -> Result<Stored> {
     let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
     let stored = if key.packed {
-        Stored::Packed(gpu.pack_weight(key.rows, key.cols, dtype, bytes)?)
+        Stored::Packed(gpu.pack_weight(key.rows, key.cols, dtype, Layout::Nk, bytes)?)
     } else {
         let size = (bytes.len() as u64).next_multiple_of(4).max(4);
         let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {

@@ -3,7 +3,8 @@
 use super::{Candidate, Checker, Choice, Dispatch, Reduce, Role, Tier, View, Work};
 use crate::Result;
 use crate::gpu::Caps;
-use crate::gpu::link::Link;
+use crate::gpu::link::{Link, quad_type};
+use crate::gpu::pack::{packed_fits, packed_format};
 use crate::graph::step::Domain;
 use crate::model::arch::Activation;
 use crate::weights::DType;
@@ -91,6 +92,8 @@ pub struct Spec {
     act: Activation,
     bias: bool,
     residual: bool,
+    /// Rows of x, and those of y, bias and residual, are made of whole quads (`Body::Lanes`).
+    aligned: [bool; 2],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,12 +102,16 @@ enum Body {
     Tile,
     /// A workgroup for four outputs of one row.
     Row(Reduce),
+    /// So many rows by 8 columns for each lane, weights from a texture.
+    Lanes { width: u32, rows: u32 },
 }
 
 /// Outputs of one workgroup of `matvec`.
 const ROW_COLS: u32 = 4;
 /// Rows and columns of a tile of `matmul`.
 const TILE: u32 = 64;
+/// Rows of a tile of `matmul_lanes`, for many rows and for few.
+const LANE_ROWS: [u32; 2] = [16, 1];
 
 constants! {
     Constants {
@@ -120,23 +127,48 @@ impl Spec {
         match self.body {
             Body::Tile => Tier::Baseline,
             Body::Row(reduce) => reduce.tier(),
+            Body::Lanes { .. } => Tier::Software,
         }
     }
 
     pub(super) fn texture(&self) -> Option<wgpu::TextureFormat> {
-        None
+        matches!(self.body, Body::Lanes { .. }).then(|| packed_format(self.weight))
     }
 
     pub(super) fn link(&self) -> Link {
         let link = match self.body {
             Body::Tile => Link::new("matmul", Constants::WGSL).number("TILE", TILE),
             Body::Row(reduce) => reduce.link(Link::new("matvec", Constants::WGSL)).number("COLS", ROW_COLS),
+            Body::Lanes { width, rows } => return self.link_lanes(width, rows).activation(self.act),
         };
         link.weight("w", 3, self.weight)
             .flag("W_KN", self.kn)
             .optional("bias", self.bias.then_some(4), "0.0")
             .optional("residual", self.residual.then_some(5), "0.0")
             .activation(self.act)
+    }
+
+    fn link_lanes(&self, width: u32, rows: u32) -> Link {
+        // Rows that the lanes hold at once, with at least two quads each.
+        let held = rows.min(width / 2);
+        let [x, y] = self.aligned;
+        let part = match self.weight {
+            DType::F32 | DType::U32 => "parts/texel_f32",
+            DType::F16 => "parts/texel_f16",
+            DType::BF16 => "parts/texel_bf16",
+        };
+        Link::new("matmul_lanes", Constants::WGSL)
+            .number("WG", width)
+            .number("ROWS", rows)
+            .number("HELD", held)
+            .number("PANELS", rows / held)
+            .number("PAIRS", width / held / 2)
+            .line(&format!("alias Quads = {};\nalias Outs = {};", quad_type(x), quad_type(y)))
+            .part(part)
+            .quads("x", x)
+            .optional_quads("bias", self.bias.then_some(4), y)
+            .optional_quads("residual", self.residual.then_some(5), y)
+            .put("y", y)
     }
 }
 
@@ -189,6 +221,7 @@ impl Matmul<View> {
             act: self.act,
             bias: self.bias.is_some(),
             residual: self.residual.is_some(),
+            aligned: [false; 2],
         };
         let plain = |choice: Choice| match self.layout {
             Layout::Packed => Err("the weight is packed into a texture".into()),
@@ -198,7 +231,22 @@ impl Matmul<View> {
         let rows = Reduce::choices(caps).map(|(r, choice)| Candidate::new(spec(Body::Row(r)), plain(choice)));
         let mut all: Vec<_> = rows.into();
         all.insert(if self.role == Role::Decode { all.len() } else { 0 }, tile);
+        let outs = [Some(self.y), self.bias, self.residual];
+        let aligned = [self.x.aligned(), outs.iter().flatten().all(View::aligned)];
+        let rows = LANE_ROWS[usize::from(self.role == Role::Decode)];
+        let body = Body::Lanes { width: *caps.lanes().as_ref().unwrap_or(&8), rows };
+        all.insert(0, Candidate::new(Spec { aligned, ..spec(body) }, self.lanes(caps)));
         all
+    }
+
+    /// Whether the packed kernel can be used.
+    fn lanes(&self, caps: &Caps) -> Choice {
+        let (_, n, k) = self.sizes();
+        match self.layout {
+            Layout::Packed if self.batch.count > 1 => Err("packed weights come one at a time".into()),
+            Layout::Packed => packed_fits(caps, n, k, self.w.dtype),
+            _ => caps.lanes().and(Err("the weight is not packed".into())),
+        }
     }
 
     pub(super) fn dispatch(&self, spec: &super::Spec, domain: Domain) -> Dispatch {
@@ -230,6 +278,7 @@ impl Matmul<View> {
         let (per, columns) = match spec.body {
             Body::Tile => (TILE, TILE),
             Body::Row(_) => (1, ROW_COLS),
+            Body::Lanes { width, rows } => (rows, 8 * width),
         };
         let times = (n as u32).div_ceil(columns) * count as u32;
         Dispatch::new(&constants, Work::Rows { domain, per, times })

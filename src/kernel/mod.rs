@@ -60,6 +60,11 @@ impl View {
         if self.rows == 0 { self.offset } else { self.offset + (self.rows - 1) * self.stride + self.cols }
     }
 
+    /// Every row begins and ends on a multiple of four elements.
+    pub(crate) fn aligned(&self) -> bool {
+        [self.offset, self.stride, self.cols].iter().all(|n| n % 4 == 0)
+    }
+
     fn words(&self) -> [u32; 2] {
         [self.offset as u32, self.stride as u32]
     }

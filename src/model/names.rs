@@ -88,10 +88,8 @@ pub fn known_unused(name: &str) -> bool {
 /// [`Error::Tensor`] when one is missing, is not of floats, or has another shape; nothing is read before all shapes are
 /// right. [`Error::Io`] when the file cannot be read.
 pub fn gather(checkpoint: &Checkpoint, source: &Source, expected: [usize; 2]) -> Result<HostTensor> {
+    check(checkpoint, source, expected)?;
     let parts = source.parts();
-    for name in parts {
-        check_shape(name, checkpoint.shape(name)?, part_shape(expected, parts.len()))?;
-    }
     let tensors = parts.iter().map(|name| checkpoint.get(name)).collect::<Result<Vec<_>>>()?;
     let shape = expected.to_vec();
     match tensors.first() {
@@ -105,6 +103,15 @@ pub fn gather(checkpoint: &Checkpoint, source: &Source, expected: [usize; 2]) ->
             HostTensor::new(DType::F32, shape, concat(bytes))
         }
     }
+}
+
+/// Whether [`gather`] would find the tensors, and their shapes right; reads no elements.
+///
+/// # Errors
+/// [`Error::Tensor`] for the first that is missing or misshapen.
+pub fn check(checkpoint: &Checkpoint, source: &Source, expected: [usize; 2]) -> Result<()> {
+    let parts = source.parts();
+    parts.iter().try_for_each(|name| check_shape(name, checkpoint.shape(name)?, part_shape(expected, parts.len())))
 }
 
 /// The shape of each of `parts` equal parts; `None` when they cannot be equal.

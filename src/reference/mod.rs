@@ -43,6 +43,19 @@ impl<F: Float> Tensor<F> {
         }
     }
 
+    /// Elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Floats(values) => values.len(),
+            Self::Words(values) => values.len(),
+        }
+    }
+
+    /// No elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Its numbers; none where it holds integers.
     pub fn floats(&self) -> &[F] {
         match self {

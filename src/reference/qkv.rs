@@ -7,7 +7,10 @@ use crate::kernel::Qkv;
 
 pub(super) fn run<F: Float>(op: &Qkv<Place>, step: &Step, rows: usize, tensors: &[Tensor<F>]) -> Vec<Piece<F>> {
     let heads = op.heads + 2 * op.kv_heads;
-    (0..rows).flat_map(|row| (0..heads).map(move |h| (row, h))).map(|(row, h)| head(op, step, row, h, tensors)).collect()
+    (0..rows)
+        .flat_map(|row| (0..heads).map(move |h| (row, h)))
+        .map(|(row, h)| head(op, step, row, h, tensors))
+        .collect()
 }
 
 /// One head of a token: queries go to `q`, keys and values to the token's slot.

@@ -94,9 +94,13 @@ pub fn verify_cpu(filter: Option<&str>, progress: &mut dyn FnMut(Progress<'_>)) 
 }
 
 fn chosen(filter: Option<&str>) -> Result<Vec<(&'static str, Vec<Case>)>> {
-    let ops: Vec<_> = ALL.iter().filter(|op| filter.is_none_or(|f| op.contains(f))).map(|&op| (op, cases::of(op))).collect();
+    let ops: Vec<_> =
+        ALL.iter().filter(|op| filter.is_none_or(|f| op.contains(f))).map(|&op| (op, cases::of(op))).collect();
     match ops.is_empty() {
-        true => Err(Error::input("filter", format!("no op has {:?} in its name; there are {}", filter.unwrap_or(""), ALL.join(", ")))),
+        true => Err(Error::input(
+            "filter",
+            format!("no op has {:?} in its name; there are {}", filter.unwrap_or(""), ALL.join(", ")),
+        )),
         false => Ok(ops),
     }
 }
@@ -136,8 +140,11 @@ impl Runs {
                 Access::Write => vec![0; 4 * (arg.handle.end() + case.op.beyond(arg.name))],
             })
             .collect();
-        let (truth, yardstick, slack) =
-            (run(case, &args, &bytes, f64::from_bits(UNTOUCHED)), run(case, &args, &bytes, 0.0f32), run(case, &args, &bytes, Slack::zero()));
+        let (truth, yardstick, slack) = (
+            run(case, &args, &bytes, f64::from_bits(UNTOUCHED)),
+            run(case, &args, &bytes, 0.0f32),
+            run(case, &args, &bytes, Slack::zero()),
+        );
         Self { args, bytes, truth, yardstick, slack }
     }
 
@@ -235,7 +242,8 @@ async fn verify_case(contexts: &[Context], case: &Case, keeps_nan: bool, part: &
             }
         }
     }
-    let inputs: Vec<_> = inputs(&runs).map(|at| (at, gpu.read_later(&mut encoder, &buffers[at], 0, buffers[at].size()))).collect();
+    let inputs: Vec<_> =
+        inputs(&runs).map(|at| (at, gpu.read_later(&mut encoder, &buffers[at], 0, buffers[at].size()))).collect();
     gpu.queue().submit([encoder.finish()]);
     judge(gpu, case, &runs, ran, inputs, keeps_nan, part).await
 }

@@ -171,7 +171,9 @@ impl fmt::Display for Failure {
                         "{argument}[{index}] is {got:e}, expected {expected:e}; off by {error:.2e}, allowed {allowed:.2e}"
                     ),
                     Fault::Missing => write!(f, "{argument}[{index}] was not written, expected {expected:e}"),
-                    Fault::Stray => write!(f, "{argument}[{index}] was written ({got:e}), which the op must leave alone"),
+                    Fault::Stray => {
+                        write!(f, "{argument}[{index}] was written ({got:e}), which the op must leave alone")
+                    }
                     Fault::Length => write!(f, "{argument} has {got} elements, expected {expected}"),
                 }
             }
@@ -192,7 +194,11 @@ impl fmt::Display for Report {
                 }
             }
         }
-        writeln!(f, "\n{:<10} {:<26} {:>5} {:>5}  {:>9} {:>9}  worst in", "op", "kernel", "cases", "runs", "error", "allowed")?;
+        writeln!(
+            f,
+            "\n{:<10} {:<26} {:>5} {:>5}  {:>9} {:>9}  worst in",
+            "op", "kernel", "cases", "runs", "error", "allowed"
+        )?;
         for op in &self.ops {
             op_rows(f, op)?;
         }

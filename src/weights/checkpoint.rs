@@ -79,18 +79,26 @@ impl Checkpoint {
         self.entry(name).map(|entry| entry.shape.as_slice())
     }
 
+    /// The type that [`Self::get`] gives a tensor.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] when it is missing or is not of floats.
+    pub fn dtype(&self, name: &str) -> Result<DType> {
+        match self.entry(name)?.dtype.as_str() {
+            "F32" | "F64" => Ok(DType::F32),
+            "F16" => Ok(DType::F16),
+            "BF16" => Ok(DType::BF16),
+            other => Err(wrong_type(name, other, "F32, F16, BF16 or F64")),
+        }
+    }
+
     /// Reads a tensor of floats: `F32`, `F16` and `BF16` as they are, `F64` rounded to `F32`.
     ///
     /// # Errors
     /// [`Error::Tensor`] when it is missing or has another type, [`Error::Io`] when the file cannot be read.
     pub fn get(&self, name: &str) -> Result<HostTensor> {
         let entry = self.entry(name)?;
-        let dtype = match entry.dtype.as_str() {
-            "F32" | "F64" => DType::F32,
-            "F16" => DType::F16,
-            "BF16" => DType::BF16,
-            other => return Err(wrong_type(name, other, "F32, F16, BF16 or F64")),
-        };
+        let dtype = self.dtype(name)?;
         let bytes = self.take(name, entry)?;
         if entry.dtype == "F64" {
             let values = map_le(&bytes, |b| f64::from_le_bytes(b) as f32);

@@ -21,9 +21,10 @@ pub use checkpoint::Checkpoint;
 pub use safetensors::{Values, write_safetensors};
 
 /// How the elements of a tensor are stored, little-endian.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum DType {
     /// IEEE single precision.
+    #[default]
     F32,
     /// IEEE half precision.
     F16,

@@ -57,3 +57,16 @@ impl Random {
         (self.next() % n as u64) as usize
     }
 }
+
+/// A weight of a random model: the same for the same name and shape. Norm weights lie around 1.
+pub fn random_weight(name: &str, shape: [usize; 2]) -> wgformer::Result<wgformer::weights::HostTensor> {
+    let [rows, cols] = shape;
+    let mut random = Random(name.bytes().fold(7u64, |h, b| h.wrapping_mul(31).wrapping_add(u64::from(b))));
+    let spread = if rows == 1 { 0.3 } else { 2.0 / (cols as f32).sqrt() };
+    let mean = if name.ends_with("norm.weight") { 1.0 } else { 0.0 };
+    let values: Vec<f32> = match name.ends_with("rope") {
+        true => wgformer::model::rope_table(10000.0, rows, cols),
+        false => (0..rows * cols).map(|_| mean + spread * random.unit()).collect(),
+    };
+    wgformer::weights::HostTensor::from_f32(shape, &values)
+}

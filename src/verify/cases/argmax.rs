@@ -13,7 +13,12 @@ pub(super) fn cases() -> Vec<Case> {
     cases.push(top("the first NaN", &[100, 3], f32::NAN));
     cases.push(top("the last column", &[110], 1e30));
     cases.push(Case::rows("all equal", plain(3, 97)).around("x", -4.0, 0.0));
-    cases.push(Case::rows("all at the lowest", plain(3, 97)).around("x", f32::MIN, 0.0).special("x", 1, 96, f32::MIN.next_up()));
+    cases.push(Case::rows("all at the lowest", plain(3, 97)).around("x", f32::MIN, 0.0).special(
+        "x",
+        1,
+        96,
+        f32::MIN.next_up(),
+    ));
     cases.push(Case::rows("no rows", plain(0, 4)));
     cases
 }

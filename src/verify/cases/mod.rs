@@ -207,7 +207,8 @@ fn pairwise(levels: &[usize]) -> Vec<Vec<usize>> {
                 // The value that meets most others for the first time.
                 let meets = |value: usize| {
                     let new = |m: &&[usize; 4]| {
-                        let fits = |o: usize, v: usize| if o == option { v == value } else { row[o].is_none_or(|r| r == v) };
+                        let fits =
+                            |o: usize, v: usize| if o == option { v == value } else { row[o].is_none_or(|r| r == v) };
                         (m[0] == option || m[2] == option) && fits(m[0], m[1]) && fits(m[2], m[3])
                     };
                     missing.iter().filter(new).count()

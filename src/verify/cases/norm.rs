@@ -10,7 +10,9 @@ pub(super) fn cases() -> Vec<Case> {
     cases.push(Case::rows("many rows", plain(MANY, 3)).large());
     for size in [1e4, 1e-20] {
         cases.push(Case::rows(format!("x around {size:e}"), plain(3, 97)).around("x", 0.0, size));
-        cases.push(Case::rows(format!("rms, x around {size:e}"), Norm { rms: true, ..plain(3, 97) }).around("x", 0.0, size));
+        cases.push(
+            Case::rows(format!("rms, x around {size:e}"), Norm { rms: true, ..plain(3, 97) }).around("x", 0.0, size),
+        );
     }
     cases.push(Case::rows("a large mean", plain(3, 111)).around("x", 1e3, 1.0));
     cases.push(Case::rows("a NaN", plain(3, 111)).special("x", 1, 110, f32::NAN));
@@ -35,7 +37,10 @@ fn options() -> impl Iterator<Item = Case> {
             eps: [1e-12, 0.5][row[5]],
             ..plain(rows, cols)
         };
-        let name = format!("rms {} residual {} weight {} bias {} sum {} eps {:e}", row[0], row[1], row[2], row[3], row[4], op.eps);
+        let name = format!(
+            "rms {} residual {} weight {} bias {} sum {} eps {:e}",
+            row[0], row[1], row[2], row[3], row[4], op.eps
+        );
         Case::rows(name, op).odd()
     })
 }

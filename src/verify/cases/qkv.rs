@@ -50,9 +50,18 @@ fn options() -> impl Iterator<Item = Case> {
         let rope = [None, Some(matrix(6, d)), Some(matrix(6, 10))][row[2]];
         let norm = |on: usize| (on == 1).then(|| matrix(1, d));
         let interleaved = row[3] == 1;
-        let op = Qkv { q_norm: norm(row[0]), k_norm: norm(row[1]), rope, interleaved, ..qkv(TOKENS, SLOTS, heads, kv_heads, d) };
+        let op = Qkv {
+            q_norm: norm(row[0]),
+            k_norm: norm(row[1]),
+            rope,
+            interleaved,
+            ..qkv(TOKENS, SLOTS, heads, kv_heads, d)
+        };
         let rotary = rope.map_or(0, |v| v.cols);
-        let name = format!("q norm {} k norm {} rotary {rotary} interleaved {interleaved} heads {heads}/{kv_heads}", row[0], row[1]);
+        let name = format!(
+            "q norm {} k norm {} rotary {rotary} interleaved {interleaved} heads {heads}/{kv_heads}",
+            row[0], row[1]
+        );
         case(name, op).odd()
     })
 }

@@ -1,0 +1,72 @@
+// y = act(x . W^T + bias) + residual where a workgroup is one subgroup of WG lanes and W is packed into a texture.
+//
+// A software adapter runs a subgroup as one vector: a texel load is free of branches, a broadcast is one instruction,
+// and sums live in registers. A workgroup computes ROWS rows of 8 WG columns. A lane owns 8 columns: 4 neighbours of
+// each of two stripes. x is read once for all lanes, each of which holds a quad (4 neighbouring k) of one of HELD rows,
+// and is broadcast number by number. A sum is one chain over k, whatever ROWS is, and rows past the end are clamped:
+// so a row's bits depend on nothing but that row.
+@group(0) @binding(2) var<storage, read> x: array<Quads>;        // [M, K]
+@group(0) @binding(3) var w: Weights;                            // packed as src/gpu/pack.rs says
+@group(0) @binding(6) var<storage, read_write> y: array<Outs>;   // [M, N]
+
+const QUADS = WG / HELD;  // of a row, in the lanes at once
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    // Row tiles vary fastest: neighbours in time share a panel of W.
+    let g = linear_group(group, groups);
+    let rows = row_count();
+    let row_tiles = (rows + ROWS - 1u) / ROWS;
+    let m0 = g % row_tiles * ROWS;
+    let n0 = g / row_tiles * 8u * WG + lane * 4u;
+    if (n0 - lane * 4u >= c.n) { return; }
+
+    // Stripes that find no room below the others lie to the right of them.
+    let tile = g / row_tiles;
+    let tiles_high = textureDimensions(w).y / 8u;
+    let depth = (c.k + 4u * WG - 1u) / (4u * WG) * WG;
+    let left = tile / tiles_high * depth * WG / QUADS_PER_TEXEL + lane;
+    let above = tile % tiles_high * 8u;
+
+    var sums = array<array<f32, 8>, ROWS>();
+    for (var quad = 0u; quad < (c.k + 3u) / 4u; quad += QUADS) {
+        var held: array<vec4f, PANELS>;
+        for (var panel = 0u; panel < PANELS; panel++) { // unroll
+            let m = min(m0 + panel * HELD + lane / QUADS, rows - 1u);
+            held[panel] = x_quad(c.x_offset + m * c.x_stride, (quad + lane % QUADS) * 4u, c.k);
+        }
+        for (var pair = 0u; pair < PAIRS; pair++) { // unroll
+            // Two quads of k of this lane's columns.
+            var column: array<array<vec4f, 2>, 8>;
+            for (var col = 0u; col < 8u; col++) { // unroll
+                column[col] = w_quads(left + (quad + pair * 2u) * WG / QUADS_PER_TEXEL, above + col);
+            }
+            for (var row = 0u; row < ROWS; row++) { // unroll
+                for (var half = 0u; half < 2u; half++) { // unroll
+                    for (var part = 0u; part < 4u; part++) { // unroll
+                        let a = subgroupBroadcast(held[row / HELD][part], row % HELD * QUADS + pair * 2u + half);
+                        for (var col = 0u; col < 8u; col++) { // unroll
+                            sums[row][col] = fma(a, column[col][half][part], sums[row][col]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    for (var stripe = 0u; stripe < 2u; stripe++) { // unroll
+        let n = n0 + stripe * 4u * WG;
+        let add = bias_quad(c.b_offset, n, c.n);
+        for (var row = 0u; row < ROWS; row++) { // unroll
+            if (m0 + row < rows) {
+                let sum = vec4f(sums[row][stripe * 4u], sums[row][stripe * 4u + 1u], sums[row][stripe * 4u + 2u], sums[row][stripe * 4u + 3u]) + add;
+                let value = vec4f(activate(sum.x), activate(sum.y), activate(sum.z), activate(sum.w));
+                y_put(c.y_offset + (m0 + row) * c.y_stride, n, c.n, value + residual_quad(c.r_offset + (m0 + row) * c.r_stride, n, c.n));
+            }
+        }
+    }
+}

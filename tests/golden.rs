@@ -1,0 +1,146 @@
+//! BERT against PyTorch in float64: small models with wide weights, so that every mistake shows.
+
+mod common;
+
+use common::block_on;
+use wgformer::model::arch::{Activation, Arch, Position};
+use wgformer::model::{Blueprint, Encoded, Model, Padded};
+use wgformer::weights::Checkpoint;
+
+/// An `exp` that is off by WGSL's allowance moves these models by up to 6.4e-5; the smallest flip by 1.6e-3.
+const TOLERANCE: f32 = 2e-4;
+
+struct Golden {
+    name: &'static str,
+    batch: Padded,
+    tensors: Checkpoint,
+}
+
+impl Golden {
+    fn open(name: &'static str) -> Self {
+        let tensors = Checkpoint::open(format!("tests/golden/{name}/golden.safetensors")).expect("a golden");
+        let (shape, ids) = tensors.get_i64("input_ids").expect("ids");
+        let (_, mask) = tensors.get_i64("attention_mask").expect("mask");
+        let (_, types) = tensors.get_i64("token_type_ids").expect("types");
+        Self { name, batch: Padded { batch: shape[0], len: shape[1], ids, mask, types }, tensors }
+    }
+
+    fn blueprint(&self) -> Blueprint {
+        Blueprint::open(format!("tests/golden/{}", self.name)).expect("a blueprint")
+    }
+
+    fn get(&self, name: &str) -> Vec<f32> {
+        self.tensors.get(name).expect(name).to_f32()
+    }
+
+    /// The largest difference over real rows; an output that is not finite or missing is infinitely far.
+    fn distance(&self, got: &Encoded, arch: &Arch) -> f32 {
+        let Padded { batch, len, mask, .. } = &self.batch;
+        let stack = arch.encoder.as_ref().expect("an encoder");
+        let mut worst =
+            rows_apart(&self.get("last_hidden_state"), &got.last_hidden_state, stack.width, |row| mask[row] == 1);
+        if let Some(pooler) = &got.pooler_output {
+            worst = worst.max(rows_apart(&self.get("pooler_output_first_token"), pooler, stack.width, |_| true));
+        }
+        for (i, got) in got.attentions.iter().enumerate() {
+            let want = self.get(&format!("attentions.{i}"));
+            let heads = want.len() / (batch * len * len);
+            worst = worst.max(rows_apart(&want, got, *len, |row| mask[row / (heads * len) * len + row % len] == 1));
+        }
+        worst
+    }
+}
+
+fn rows_apart(want: &[f32], got: &[f32], cols: usize, counts: impl Fn(usize) -> bool) -> f32 {
+    if want.len() != got.len() {
+        return f32::INFINITY;
+    }
+    let mut worst = 0f32;
+    for (row, (want, got)) in want.chunks(cols).zip(got.chunks(cols)).enumerate() {
+        for (a, b) in want.iter().zip(got) {
+            let apart = if counts(row) { (a - b).abs() } else { b.abs() };
+            worst = if apart.is_finite() { worst.max(apart) } else { f32::INFINITY };
+        }
+    }
+    worst
+}
+
+const GOLDENS: [&str; 3] = ["bert-tiny", "bert-relu", "bert-f16"];
+
+#[test]
+fn hidden_states_pooler_and_attentions_are_pytorchs() {
+    let gpu = common::context();
+    for name in GOLDENS {
+        let golden = Golden::open(name);
+        for model in
+            [block_on(Model::build(&gpu, golden.blueprint())).expect("a model"), Model::on_cpu(golden.blueprint())]
+        {
+            let got = block_on(model.encode(&golden.batch, true)).expect("encoded");
+            let arch = model.blueprint().arch();
+            assert_eq!(got.attentions.len(), arch.encoder.as_ref().map_or(0, |s| s.layers));
+            assert_eq!(got.pooler_output.is_some(), name != "bert-f16");
+            let apart = golden.distance(&got, arch);
+            println!("{name}, {}: {apart:e}", if model.gpu().is_some() { "GPU" } else { "CPU" });
+            assert!(apart < TOLERANCE, "{name}: off by {apart}");
+            let untapped = block_on(model.encode(&golden.batch, false)).expect("encoded");
+            assert_eq!(
+                common::bits(&untapped.last_hidden_state),
+                common::bits(&got.last_hidden_state),
+                "taps change bits"
+            );
+        }
+    }
+}
+
+type Flip = (&'static str, fn(&mut Arch));
+
+/// Every field of the architecture that BERT uses, misread.
+const FLIPS: [Flip; 13] = [
+    ("eps", |a| stack(a).norm.eps *= 10.0),
+    ("rms", |a| stack(a).norm.rms = true),
+    ("norm placement", |a| stack(a).norm.before = true),
+    ("scale", |a| stack(a).scale *= 1.1),
+    ("activation", |a| {
+        let act = &mut stack(a).mlp.act;
+        *act = if *act == Activation::Gelu { Activation::GeluTanh } else { Activation::Gelu };
+    }),
+    ("gate", |a| stack(a).mlp.gated = true),
+    ("position offset", |a| {
+        if let Position::Learned { max, offset } = &mut stack(a).position {
+            (*max, *offset) = (*max - 1, 1);
+        }
+    }),
+    ("layers", |a| stack(a).layers -= 1),
+    ("heads", |a| {
+        let s = stack(a);
+        (s.heads, s.kv_heads, s.head_dim) = (1, 1, s.width);
+    }),
+    ("biases", |a| stack(a).biases = false),
+    ("embedding norm", |a| stack(a).embed_norm = false),
+    ("embedding scale", |a| a.embed.scale = 1.1),
+    ("token types", |a| a.embed.types = 0),
+];
+
+fn stack(arch: &mut Arch) -> &mut wgformer::model::arch::Stack {
+    arch.encoder.as_mut().expect("an encoder")
+}
+
+#[test]
+fn every_misread_field_shows() {
+    for name in GOLDENS {
+        let golden = Golden::open(name);
+        for (what, flip) in FLIPS {
+            let mut arch = golden.blueprint().arch().clone();
+            flip(&mut arch);
+            let mut batch = golden.batch.clone();
+            if arch.embed.types == 0 {
+                batch.types.clear();
+            }
+            let model = Model::on_cpu(golden.blueprint().with_arch(arch.clone()).expect("a blueprint"));
+            // A tensor that no longer fits is as good as a wrong number.
+            let Ok(got) = block_on(model.encode(&batch, true)) else { continue };
+            let apart = golden.distance(&got, &arch);
+            assert!(apart > 2.0 * TOLERANCE, "{name}: {what} misread moves it by {apart} only");
+        }
+    }
+}

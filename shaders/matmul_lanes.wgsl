@@ -5,9 +5,9 @@
 // each of two stripes. x is read once for all lanes, each of which holds a quad (4 neighbouring k) of one of HELD rows,
 // and is broadcast number by number. A sum is one chain over k, whatever ROWS is, and rows past the end are clamped:
 // so a row's bits depend on nothing but that row.
-@group(0) @binding(2) var<storage, read> x: array<Quads>;        // [M, K]
-@group(0) @binding(3) var w: Weights;                            // packed as src/gpu/pack.rs says
-@group(0) @binding(6) var<storage, read_write> y: array<Outs>;   // [M, N]
+//
+// The header declares x [M, K], bias [N], residual [M, N] and y [M, N] with their `_quad` and `_put`.
+@group(0) @binding(3) var w: Weights;  // packed as src/gpu/pack.rs says
 
 const QUADS = WG / HELD;  // of a row, in the lanes at once
 

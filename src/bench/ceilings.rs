@@ -75,7 +75,6 @@ pub async fn ceilings(gpu: &Context) -> Result<Ceilings> {
 struct Kernel {
     pipeline: wgpu::ComputePipeline,
     group: wgpu::BindGroup,
-    out: wgpu::Buffer,
 }
 
 impl Kernel {
@@ -112,7 +111,7 @@ impl Kernel {
             layout: &layout,
             entries: &entries,
         });
-        Self { pipeline, group, out }
+        Self { pipeline, group }
     }
 
     /// The least time of one dispatch, an empty submission's taken off.

@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use super::mirror;
 use crate::model::arch::Activation;
 use crate::weights::DType;
 
@@ -23,7 +24,7 @@ macro_rules! shaders {
     };
 }
 shaders! {
-    "argmax" "attention" "attention_row" "embed" "gate" "matmul" "matmul_lanes" "matvec" "norm" "pool" "qkv" "softmax"
+    "argmax" "attention" "attention_lanes" "attention_row" "embed" "gate" "matmul" "matmul_lanes" "matvec" "norm" "pool" "qkv" "softmax"
     "bench/copy" "bench/fma_scalar" "bench/fma_vec4" "bench/read_buffer" "bench/read_texture"
     "parts/activation" "parts/keys_memory" "parts/keys_own" "parts/keys_table" "parts/mask" "parts/numeric"
     "parts/reduce_lanes" "parts/reduce_subgroup" "parts/reduce_workgroup"
@@ -32,6 +33,17 @@ shaders! {
 
 fn file(name: &str) -> &'static str {
     FILES.iter().find(|(n, _)| *n == name).map(|(_, text)| *text).unwrap_or_default()
+}
+
+/// How a kernel reads the rows of an f32 input, four elements at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Rows {
+    /// Element by element: rows begin and end anywhere.
+    Scalar,
+    /// From an array of vec4f: rows begin and end on multiples of 4.
+    Quads,
+    /// Likewise, from a copy of the buffer in a storage texture.
+    Mirror,
 }
 
 /// Collects a specialisation: constants, declarations and parts for one body.
@@ -110,39 +122,50 @@ impl Link {
         }
     }
 
-    /// Reads four neighbours at once: `fn NAME_quad(row, at, end)` gives elements `at..at + 4` of a row that begins at
-    /// element `row` and has `end` of them, with zeros past it. Where every row begins and ends on a multiple of 4
-    /// (`aligned`), the body declares NAME as an array of vec4f, else of f32.
-    pub fn quads(self, name: &str, aligned: bool) -> Self {
-        let text = match aligned {
-            true => format!("    return select(vec4f(0.0), {name}[(row + min(at, end - 4u)) / 4u], at < end);"),
-            false => format!(
+    /// An f32 input whose rows are read four neighbours at a time: `fn NAME_quad(row, at, end)` gives elements
+    /// `at..at + 4` of the row that begins at element `row` and has `end` elements, with zeros past its end.
+    pub fn quads(self, name: &str, binding: u32, rows: Rows) -> Self {
+        let kind = match rows {
+            Rows::Scalar => format!("var<storage, read> {name}: array<f32>"),
+            Rows::Quads => format!("var<storage, read> {name}: array<vec4f>"),
+            Rows::Mirror => format!("var {name}: texture_storage_2d<rgba32float, read>"),
+        };
+        let read = match rows {
+            Rows::Scalar => format!(
                 "    let four = vec4u(at, at + 1u, at + 2u, at + 3u);\n    let i = row + min(four, vec4u(end - 1u));\n    \
                  return select(vec4f(0.0), vec4f({name}[i.x], {name}[i.y], {name}[i.z], {name}[i.w]), four < vec4u(end));"
             ),
+            Rows::Quads => format!("    return select(vec4f(0.0), {name}[(row + min(at, end - 4u)) / 4u], at < end);"),
+            Rows::Mirror => format!(
+                "    let i = (row + min(at, end - 4u)) / 4u;\n    let texel = textureLoad({name}, vec2u(i % {wide}u, i / {wide}u));\n    \
+                 return select(vec4f(0.0), texel, at < end);",
+                wide = mirror::WIDE,
+            ),
         };
-        self.line(&format!("fn {name}_quad(row: u32, at: u32, end: u32) -> vec4f {{\n{text}\n}}"))
+        self.line(&format!("@group(0) @binding({binding}) {kind};\nfn {name}_quad(row: u32, at: u32, end: u32) -> vec4f {{\n{read}\n}}"))
     }
 
     /// As [`Self::quads`] for an input that may be absent: its elements are then 0.
-    pub fn optional_quads(self, name: &str, binding: Option<u32>, aligned: bool) -> Self {
-        let Some(n) = binding else {
-            return self
-                .line(&format!("fn {name}_quad(row: u32, at: u32, end: u32) -> vec4f {{ return vec4f(0.0); }}"));
-        };
-        let element = quad_type(aligned);
-        self.line(&format!("@group(0) @binding({n}) var<storage, read> {name}: array<{element}>;")).quads(name, aligned)
+    pub fn optional_quads(self, name: &str, binding: Option<u32>, rows: Rows) -> Self {
+        match binding {
+            Some(n) => self.quads(name, n, rows),
+            None => self.line(&format!("fn {name}_quad(row: u32, at: u32, end: u32) -> vec4f {{ return vec4f(0.0); }}")),
+        }
     }
 
-    /// Writes four neighbours: `fn NAME_put(row, at, end, value)`, as [`Self::quads`] reads them.
-    pub fn put(self, name: &str, aligned: bool) -> Self {
-        let text = match aligned {
-            true => format!("    if (at < end) {{ {name}[(row + at) / 4u] = value; }}"),
-            false => (0..4)
-                .map(|i| format!("    if (at + {i}u < end) {{ {name}[row + at + {i}u] = value[{i}]; }}\n"))
-                .collect(),
+    /// An f32 output that is written four neighbours at a time: `fn NAME_put(row, at, end, value)`, as [`Self::quads`].
+    pub fn put(self, name: &str, binding: u32, aligned: bool) -> Self {
+        let (element, text) = match aligned {
+            true => ("vec4f", format!("    if (at < end) {{ {name}[(row + at) / 4u] = value; }}\n")),
+            false => {
+                let one = |i| format!("    if (at + {i}u < end) {{ {name}[row + at + {i}u] = value[{i}]; }}\n");
+                ("f32", (0..4).map(one).collect())
+            }
         };
-        self.line(&format!("fn {name}_put(row: u32, at: u32, end: u32, value: vec4f) {{\n{text}\n}}"))
+        self.line(&format!(
+            "@group(0) @binding({binding}) var<storage, read_write> {name}: array<{element}>;\n\
+             fn {name}_put(row: u32, at: u32, end: u32, value: vec4f) {{\n{text}}}"
+        ))
     }
 
     /// `fn activate(x)`.
@@ -177,11 +200,6 @@ impl Link {
 pub(crate) fn bench_source(name: &'static str, numbers: &[(&'static str, u32)]) -> String {
     let header: String = numbers.iter().map(|(name, value)| format!("const {name} = {value}u;\n")).collect();
     header + &unroll(file(name), &numbers.iter().copied().collect())
-}
-
-/// The element type of a buffer that [`Link::quads`] reads.
-pub(crate) fn quad_type(aligned: bool) -> &'static str {
-    if aligned { "vec4f" } else { "f32" }
 }
 
 /// Unrolls the marked loops whose bound is a known constant, innermost last.
@@ -233,15 +251,15 @@ fn next_loop(text: &str) -> Option<(&str, &str, &str, &str, &str)> {
 fn replace_word(text: &str, word: &str, with: &str) -> String {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(word) {
+    let mut done = 0;
+    for (at, _) in text.match_indices(word) {
         let end = at + word.len();
-        let bounded = !rest[..at].ends_with(|c| is_word(c) || c == '.') && !rest[end..].starts_with(is_word);
-        out.push_str(&rest[..at]);
+        let bounded = !text[..at].ends_with(|c| is_word(c) || c == '.') && !text[end..].starts_with(is_word);
+        out.push_str(&text[done..at]);
         out.push_str(if bounded { with } else { word });
-        rest = &rest[end..];
+        done = end;
     }
-    out.push_str(rest);
+    out.push_str(&text[done..]);
     out
 }
 

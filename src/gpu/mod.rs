@@ -3,6 +3,7 @@
 mod caps;
 mod context;
 pub(crate) mod link;
+pub(crate) mod mirror;
 pub(crate) mod pack;
 pub mod readback;
 mod record;

@@ -2,7 +2,7 @@
 
 use wgpu::util::DeviceExt;
 
-use super::{Bound, Context};
+use super::{Bound, Context, mirror};
 use crate::graph::step::{Domain, Step};
 use crate::kernel::{Access, Arg, Op, Spec, View};
 use crate::weights::DType;
@@ -70,6 +70,11 @@ impl<'a> Slice<'a> {
         self.view
     }
 
+    /// Mirrors are copied from buffers made with `COPY_SRC`.
+    fn can_be_copied(&self) -> bool {
+        matches!(self.data, Data::Buffer(buffer) if buffer.usage().contains(wgpu::BufferUsages::COPY_SRC))
+    }
+
     /// What to bind, and the view from there: bindings align to 256 bytes, the rest stays an offset.
     /// `beyond` is what a batch takes past the view.
     fn bind(&self, op: &'static str, what: &'static str, beyond: usize, limit: u64) -> Result<(Bound<'a>, View)> {
@@ -134,7 +139,9 @@ impl Context {
         let op = op.clone().into();
         let views = op.map(&mut |slice| slice.view);
         views.check()?;
-        self.record_spec(encoder, &op, step, &views.choose(self.caps())?)
+        let args = op.args();
+        let copied = |spec: &Spec| args.iter().filter(|a| spec.mirrors(a.name)).all(|a| a.handle.can_be_copied());
+        self.record_spec(encoder, &op, step, &views.choose_where(self.caps(), copied)?)
     }
 
     /// Records an op with a given kernel of [`Op::candidates`].
@@ -176,6 +183,18 @@ impl Context {
         });
         let part = |offset, size| wgpu::BufferBinding { buffer: &buffer, offset, size };
         let size = wgpu::BufferSize::new(constants as u64);
+        let mut mirrors = Vec::new();
+        for arg in bound.iter().filter(|arg| spec.mirrors(arg.name)) {
+            let Bound::Buffer { size, .. } = arg.handle else { continue };
+            let texture = self.mirror_texture(size)?;
+            mirror::copy(encoder, &arg.handle, &texture);
+            mirrors.push((arg.binding, texture.create_view(&Default::default())));
+        }
+        for arg in &mut bound {
+            if let Some((_, view)) = mirrors.iter().find(|(binding, _)| *binding == arg.binding) {
+                arg.handle = Bound::Texture(view);
+            }
+        }
         let group = self.bind(&pipeline, part(0, size), part(256, None), &bound);
         let mut pass =
             encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(op.name()), timestamp_writes: None });

@@ -1,6 +1,7 @@
 //! Level 2: ops as data over tensors; compiled once for a role, replayed by a session, interpreted by the CPU.
 
 mod interpret;
+mod mirrors;
 pub(crate) mod plan;
 mod session;
 pub mod step;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Domain, Graph, Kind, Rows, Step, Tensor, TensorInfo};
+use super::{Domain, Graph, Kind, Rows, Step, Tensor, TensorInfo, mirrors};
 use crate::gpu::{Caps, packed_bytes, packed_fits};
 use crate::kernel::{Access, Arg, Attention, Embed, Layout, Matmul, Op, Role, Spec, View, Work};
 use crate::weights::DType;
@@ -152,9 +152,14 @@ impl Plan {
             dispatches: self.nodes.iter().map(|n| (n.name.clone(), n.spec.label())).collect(),
             weights: weights.values().sum(),
             persistent: persistent.values().sum(),
-            transient: self.pool.iter().sum(),
+            transient: self.pool.iter().chain(&self.mirrors()).sum(),
             step: 4 * self.capacity.step_words(&self.heights) as u64,
         }
+    }
+
+    /// Bytes of each mirror texture.
+    pub(super) fn mirrors(&self) -> Vec<u64> {
+        mirrors::sizes(self.nodes.iter().map(|node| (node, &self.graph)))
     }
 
     fn weight_bytes(&self, key: &WeightKey, dtype: DType) -> u64 {
@@ -276,8 +281,11 @@ impl Compiler<'_> {
     }
 
     fn node(&mut self, name: String, op: &Op<Tensor>, views: Op<View>, weight: Option<WeightKey>) -> Result<()> {
-        let spec = views.choose(self.caps)?;
         let args = op.args();
+        let weights = args.iter().filter(|a| self.info(a.handle).kind == Kind::Weight);
+        let weights: Vec<_> = weights.map(|a| a.name).collect();
+        // Weights lie still: what is to be mirrored changes with each step.
+        let spec = views.choose_where(self.caps, |spec| !weights.iter().any(|name| spec.mirrors(name)))?;
         let domain = match args.iter().find(|a| a.access == Access::Write).map(|a| self.info(a.handle).rows) {
             Some(Rows::Of(domain)) => domain,
             _ => Domain::Tokens,
@@ -392,7 +400,7 @@ pub struct Report {
     pub weights: u64,
     /// Bytes of a session's persistent tensors: ids, KV cache, outputs.
     pub persistent: u64,
-    /// Bytes of a session's transient pool.
+    /// Bytes of a session's transient pool and mirrors.
     pub transient: u64,
     /// Bytes of the step buffer.
     pub step: u64,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::mirrors::{self, Copy, Extent};
 use super::plan::{Node, Place, bytes_of};
 use super::{Plan, Step, Weights};
 use crate::gpu::{Bound, Context, Pipeline, gpu_error, grid};
@@ -14,6 +15,7 @@ pub struct Session {
     gpu: Context,
     buffers: HashMap<String, wgpu::Buffer>,
     pool: Vec<wgpu::Buffer>,
+    mirrors: Vec<wgpu::Texture>,
     step: wgpu::Buffer,
     belt: wgpu::util::StagingBelt,
     plans: Vec<Ready>,
@@ -29,6 +31,7 @@ struct Ready {
 struct Bind {
     pipeline: Arc<Pipeline>,
     group: wgpu::BindGroup,
+    copies: Vec<Copy>,
 }
 
 impl std::fmt::Debug for Session {
@@ -48,6 +51,8 @@ impl Session {
         compile_all(gpu, &plans)?;
         let oom = gpu.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let (buffers, pool, step) = allocate(gpu, &plans);
+        let sizes = mirrors::sizes(plans.iter().flat_map(|p| p.nodes.iter().map(|node| (node, &p.graph))));
+        let textures = sizes.into_iter().map(|bytes| gpu.mirror_texture(bytes)).collect::<Result<_>>()?;
         let oom = oom.pop();
         let slots = plans.iter().filter_map(|p| p.graph.slots()).max().unwrap_or(usize::MAX);
         let mut session = Self {
@@ -55,6 +60,7 @@ impl Session {
             gpu: gpu.clone(),
             buffers,
             pool,
+            mirrors: textures,
             step,
             plans: Vec::new(),
             slots,
@@ -100,16 +106,15 @@ impl Session {
         step.check(self.slots)?;
         check_capacity(plan, step)?;
         let words = step.words(&plan.heights);
-        let groups = {
-            let counts = step.counts(&plan.heights);
-            plan.nodes.iter().map(|n| n.work.groups(&counts)).collect()
-        };
+        let counts = step.counts(&plan.heights);
+        let groups = plan.nodes.iter().map(|n| n.work.groups(&counts)).collect();
+        let extent = Extent::new(counts, step);
         if let (Some(ids), Some(buffer)) = (&step.ids, self.buffers.get("ids")) {
             upload(&mut self.belt, encoder, buffer, ids);
         }
         upload(&mut self.belt, encoder, &self.step, &words);
         self.belt.finish_and_recall_on_submit(encoder);
-        Ok(Cursor { session: self, plan: index, groups, next: 0 })
+        Ok(Cursor { session: self, plan: index, groups, extent, next: 0 })
     }
 
     fn bind(&self, plan: &Plan, weights: &Weights) -> Result<Vec<Bind>> {
@@ -142,10 +147,31 @@ impl Session {
             let size = wgpu::BufferSize::new(node.constants.len().next_multiple_of(16) as u64);
             let constants = wgpu::BufferBinding { buffer: &uniform, offset: (i * SLOT) as u64, size };
             let step = wgpu::BufferBinding { buffer: &self.step, offset: 0, size: None };
-            let group = self.gpu.bind(&pipeline, constants, step, &args);
-            binds.push(Bind { pipeline, group });
+            let copies = self.copies(plan, node);
+            let views: Vec<_> = copies.iter().map(|c| c.texture.create_view(&Default::default())).collect();
+            let args = args.into_iter().map(|arg| {
+                match copies.iter().zip(&views).find(|(copy, _)| copy.mirror.bindings.contains(&arg.binding)) {
+                    Some((_, view)) => Arg { handle: Bound::Texture(view), ..arg },
+                    None => arg,
+                }
+            });
+            let group = self.gpu.bind(&pipeline, constants, step, &args.collect::<Vec<_>>());
+            binds.push(Bind { pipeline, group, copies });
         }
         Ok(binds)
+    }
+
+    fn copies(&self, plan: &Plan, node: &super::plan::Node) -> Vec<Copy> {
+        let copy = |mirror: mirrors::Mirror| {
+            let buffer = match &mirror.place {
+                Place::Persistent(name) => self.buffers.get(name),
+                Place::Pool(slot) => self.pool.get(*slot),
+                Place::Weight(_) => None,
+            };
+            let texture = self.mirrors.get(mirror.slot)?.clone();
+            Some(Copy { buffer: buffer?.clone(), texture, mirror })
+        };
+        mirrors::of(node, &plan.graph).into_iter().filter_map(copy).collect()
     }
 }
 
@@ -155,23 +181,32 @@ pub struct Cursor<'a> {
     session: &'a mut Session,
     plan: usize,
     groups: Vec<u64>,
+    extent: Extent,
     next: usize,
 }
 
 impl Cursor<'_> {
-    /// Records up to `count` further dispatches in a compute pass of their own.
+    /// Records up to `count` further dispatches in compute passes of their own: one, but for copies between dispatches
+    /// on a software adapter.
     pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, count: usize) -> Result<()> {
         let end = self.next.saturating_add(count).min(self.groups.len());
         let descriptor = wgpu::ComputePassDescriptor { label: Some("wgformer"), timestamp_writes: None };
-        let mut pass = encoder.begin_compute_pass(&descriptor);
+        let mut pass = None;
         for (bind, &groups) in
             self.session.plans[self.plan].dispatches[self.next..end].iter().zip(&self.groups[self.next..])
         {
             let Some([x, y]) = grid(groups)? else { continue };
+            if !bind.copies.is_empty() {
+                pass = None;
+                bind.copies.iter().for_each(|copy| copy.record(encoder, &self.extent));
+            }
+            // The pass ends before the encoder is used again.
+            let pass = pass.get_or_insert_with(|| encoder.begin_compute_pass(&descriptor).forget_lifetime());
             pass.set_pipeline(&bind.pipeline.pipeline);
             pass.set_bind_group(0, &bind.group, &[]);
             pass.dispatch_workgroups(x, y, 1);
         }
+        drop(pass);
         self.next = end;
         Ok(())
     }

@@ -36,10 +36,10 @@ const HEADER: [(&str, u32); 9] = [
     ("H_TABLE", 7),
     ("SPAN_WORDS", SPAN_WORDS as u32),
 ];
-const HEADER_WORDS: usize = 16;
+const HEADER_WORDS: usize = 24;
 const SPAN_WORDS: usize = 6;
 /// Heights of the tiles of query rows that attention kernels work on.
-const HEIGHTS: [u32; 4] = [1, 16, 32, 64];
+const HEIGHTS: [u32; 5] = [1, 8, 16, 32, 64];
 
 /// The header word that points to the tiles of this height; the next word counts them.
 pub(crate) fn tiles_word(height: u32) -> u32 {

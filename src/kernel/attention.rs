@@ -1,9 +1,10 @@
 //! Fused multi-head attention.
 
-use super::{Candidate, Checker, Dispatch, Reduce, Role, Tier, View, Work};
+use super::{Candidate, Checker, Choice, Dispatch, Reduce, Role, Tier, View, Work};
 use crate::Result;
 use crate::gpu::Caps;
-use crate::gpu::link::Link;
+use crate::gpu::link::{Link, Rows};
+use crate::gpu::mirror;
 use crate::graph::step::{Domain, tiles_word};
 
 /// Where a query finds its keys.
@@ -115,6 +116,10 @@ pub struct Spec {
     bias: bool,
     keys: Keys,
     weights: bool,
+    /// How `Body::Lanes` reads q, k and v.
+    rows: Rows,
+    /// Rows of y are whole quads (`Body::Lanes`).
+    aligned: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -123,6 +128,8 @@ enum Body {
     Tile,
     /// A workgroup for one query row and head, a key for each invocation.
     Row(Reduce),
+    /// So many panels of query rows, a row for each lane of a subgroup.
+    Lanes { width: u32, panels: u32 },
 }
 
 /// Query rows of one workgroup of `attention`.
@@ -141,11 +148,18 @@ fn bucket(head_dim: usize) -> u32 {
     (head_dim as u32).next_multiple_of(step)
 }
 
+/// Panels of rows of `attention_lanes`: what registers and the instruction cache hold, and a tile height that steps know.
+fn panels(bucket: u32, width: u32) -> u32 {
+    let fit = std::env::var("AP").ok().and_then(|v| v.parse().ok()).unwrap_or((256 / bucket).max(1));
+    (1 << fit.ilog2()).clamp(8 / width.min(8), 64 / width).min(8)
+}
+
 impl Spec {
     pub(super) fn tier(&self) -> Tier {
         match self.body {
             Body::Tile => Tier::Baseline,
             Body::Row(reduce) => reduce.tier(),
+            Body::Lanes { .. } => Tier::Software,
         }
     }
 
@@ -154,6 +168,7 @@ impl Spec {
         match self.body {
             Body::Tile => TILE,
             Body::Row(_) => 1,
+            Body::Lanes { width, panels } => width * panels,
         }
     }
 
@@ -164,8 +179,10 @@ impl Spec {
                 Link::new("attention", Constants::WGSL).number("WG", TILE).number("BLOCK", 2048 / self.bucket)
             }
             Body::Row(reduce) => reduce.link(Link::new("attention_row", Constants::WGSL)).flag("WEIGHTS", self.weights),
+            Body::Lanes { width, panels } => self.link_lanes(width, panels),
         };
         let output = match self.weights {
+            _ if matches!(self.body, Body::Lanes { .. }) => "",
             true => "@group(0) @binding(7) var<storage, read_write> out: array<f32>;",
             false => "@group(0) @binding(6) var<storage, read_write> out: array<f32>;",
         };
@@ -185,6 +202,29 @@ impl Spec {
                 Keys::Memory => "parts/keys_memory",
                 Keys::Table => "parts/keys_table",
             })
+    }
+}
+
+impl Spec {
+    fn link_lanes(&self, width: u32, panels: u32) -> Link {
+        // A loop body of about 1,000 multiply-adds; keys come in whole loads of the lanes.
+        let keys = (512 / (panels * self.bucket)).max(if width > 8 { 4 } else { 2 });
+        Link::new("attention_lanes", Constants::WGSL)
+            .number("WG", width)
+            .number("PANELS", panels)
+            .number("KEYS", keys)
+            .number("QUADS", self.bucket / 4)
+            .number("LOADS", (keys * self.bucket / 4).div_ceil(width))
+            .number("PATHS", if self.causal || self.window { 2 } else { 1 })
+            .quads("q", 2, self.rows)
+            .quads("k", 3, self.rows)
+            .quads("v", 4, self.rows)
+            .put("out", 6, self.aligned)
+    }
+
+    /// The argument is read through a mirror.
+    pub(super) fn mirrors(&self, argument: &str) -> bool {
+        self.rows == Rows::Mirror && matches!(argument, "q" | "k" | "v")
     }
 }
 
@@ -221,14 +261,40 @@ impl Attention<View> {
             bias: self.bias.is_some(),
             keys: self.keys,
             weights: self.weights.is_some(),
+            rows: Rows::Scalar,
+            aligned: false,
         };
         let rows = Reduce::choices(caps).map(|(r, choice)| Candidate::new(spec(Body::Row(r)), choice));
         let mut all: Vec<_> = rows.into();
         if self.weights.is_none() {
             let at = if self.role == Role::Decode { all.len() } else { 0 };
             all.insert(at, Candidate::new(spec(Body::Tile), Ok(())));
+            let at = if self.role == Role::Decode { at } else { 0 };
+            all.splice(at..at, self.lanes(caps, spec(Body::Tile)));
         }
         all
+    }
+
+    /// The kernels in which lanes own query rows: from mirrors, or else from the buffers themselves.
+    fn lanes(&self, caps: &Caps, spec: Spec) -> [Candidate; 2] {
+        let lanes = caps.lanes().and_then(|width| match self.similarity {
+            Similarity::Dot => Ok(width),
+            Similarity::Cosine => Err("no cosine similarity".to_owned()),
+        });
+        let width = *lanes.as_ref().unwrap_or(&8);
+        let quads = |v: &View| v.aligned() && self.head_dim % 4 == 0;
+        let inputs = [&self.q, &self.k, &self.v];
+        let mirrored = inputs.iter().try_for_each(|v| mirror::fits(caps, v)).and(match self.head_dim % 4 {
+            0 => Ok(()),
+            _ => Err("head_dim is no multiple of 4".into()),
+        });
+        let direct = if inputs.iter().all(|v| quads(v)) { Rows::Quads } else { Rows::Scalar };
+        let body = Body::Lanes { width, panels: panels(spec.bucket, width) };
+        let aligned = self.y.as_ref().is_some_and(quads);
+        let candidate = |rows, choice: Choice| {
+            Candidate::new(Spec { body, rows, aligned, ..spec }, lanes.clone().map(drop).and(choice))
+        };
+        [candidate(Rows::Mirror, mirrored), candidate(direct, Ok(()))]
     }
 
     pub(super) fn dispatch(&self, spec: &super::Spec, _: Domain) -> Dispatch {

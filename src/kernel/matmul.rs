@@ -3,7 +3,8 @@
 use super::{Candidate, Checker, Choice, Dispatch, Reduce, Role, Tier, View, Work};
 use crate::Result;
 use crate::gpu::Caps;
-use crate::gpu::link::{Link, quad_type};
+use crate::gpu::link::{Link, Rows};
+use crate::gpu::mirror;
 use crate::gpu::pack::{packed_fits, packed_format};
 use crate::graph::step::Domain;
 use crate::model::arch::Activation;
@@ -92,8 +93,10 @@ pub struct Spec {
     act: Activation,
     bias: bool,
     residual: bool,
-    /// Rows of x, and those of y, bias and residual, are made of whole quads (`Body::Lanes`).
-    aligned: [bool; 2],
+    /// How `Body::Lanes` reads x.
+    x: Rows,
+    /// Rows of y, bias and residual are whole quads (`Body::Lanes`).
+    aligned: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -110,8 +113,8 @@ enum Body {
 const ROW_COLS: u32 = 4;
 /// Rows and columns of a tile of `matmul`.
 const TILE: u32 = 64;
-/// Rows of a tile of `matmul_lanes`, for many rows and for few.
-const LANE_ROWS: [u32; 2] = [16, 1];
+/// Rows of a tile of `matmul_lanes` where rows are many: 16 would not fit the instruction cache.
+const LANE_ROWS: u32 = 8;
 
 constants! {
     Constants {
@@ -135,6 +138,10 @@ impl Spec {
         matches!(self.body, Body::Lanes { .. }).then(|| packed_format(self.weight))
     }
 
+    pub(super) fn mirrors(&self, argument: &str) -> bool {
+        argument == "x" && self.x == Rows::Mirror
+    }
+
     pub(super) fn link(&self) -> Link {
         let link = match self.body {
             Body::Tile => Link::new("matmul", Constants::WGSL).number("TILE", TILE),
@@ -151,7 +158,7 @@ impl Spec {
     fn link_lanes(&self, width: u32, rows: u32) -> Link {
         // Rows that the lanes hold at once, with at least two quads each.
         let held = rows.min(width / 2);
-        let [x, y] = self.aligned;
+        let (y, outs) = (self.aligned, if self.aligned { Rows::Quads } else { Rows::Scalar });
         let part = match self.weight {
             DType::F32 | DType::U32 => "parts/texel_f32",
             DType::F16 => "parts/texel_f16",
@@ -163,12 +170,11 @@ impl Spec {
             .number("HELD", held)
             .number("PANELS", rows / held)
             .number("PAIRS", width / held / 2)
-            .line(&format!("alias Quads = {};\nalias Outs = {};", quad_type(x), quad_type(y)))
             .part(part)
-            .quads("x", x)
-            .optional_quads("bias", self.bias.then_some(4), y)
-            .optional_quads("residual", self.residual.then_some(5), y)
-            .put("y", y)
+            .quads("x", 2, self.x)
+            .optional_quads("bias", self.bias.then_some(4), outs)
+            .optional_quads("residual", self.residual.then_some(5), outs)
+            .put("y", 6, y)
     }
 }
 
@@ -221,7 +227,8 @@ impl Matmul<View> {
             act: self.act,
             bias: self.bias.is_some(),
             residual: self.residual.is_some(),
-            aligned: [false; 2],
+            x: Rows::Scalar,
+            aligned: false,
         };
         let plain = |choice: Choice| match self.layout {
             Layout::Packed => Err("the weight is packed into a texture".into()),
@@ -232,10 +239,17 @@ impl Matmul<View> {
         let mut all: Vec<_> = rows.into();
         all.insert(if self.role == Role::Decode { all.len() } else { 0 }, tile);
         let outs = [Some(self.y), self.bias, self.residual];
-        let aligned = [self.x.aligned(), outs.iter().flatten().all(View::aligned)];
-        let rows = LANE_ROWS[usize::from(self.role == Role::Decode)];
+        let aligned = outs.iter().flatten().all(View::aligned);
+        // A sum is the same chain whatever the height is, so the number of rows may decide it.
+        let rows = match self.role {
+            Role::Decode if self.x.rows == 1 => 1,
+            Role::Decode => 4,
+            Role::Full | Role::Prefill => LANE_ROWS,
+        };
         let body = Body::Lanes { width: *caps.lanes().as_ref().unwrap_or(&8), rows };
-        all.insert(0, Candidate::new(Spec { aligned, ..spec(body) }, self.lanes(caps)));
+        let lanes = |x, choice: Choice| Candidate::new(Spec { x, aligned, ..spec(body) }, self.lanes(caps).and(choice));
+        let direct = if self.x.aligned() { Rows::Quads } else { Rows::Scalar };
+        all.splice(0..0, [lanes(Rows::Mirror, mirror::fits(caps, &self.x)), lanes(direct, Ok(()))]);
         all
     }
 

@@ -165,10 +165,16 @@ impl Op<View> {
 
     /// The first kernel that this device can run.
     pub fn choose(&self, caps: &Caps) -> Result<Spec> {
+        self.choose_where(caps, |_| true)
+    }
+
+    /// The first kernel that this device can run and that the caller's buffers allow.
+    pub(crate) fn choose_where(&self, caps: &Caps, allowed: impl Fn(&Spec) -> bool) -> Result<Spec> {
         let mut reasons = Vec::new();
         for candidate in self.candidates(caps) {
             match candidate.available {
-                Ok(()) => return Ok(candidate.spec),
+                Ok(()) if allowed(&candidate.spec) => return Ok(candidate.spec),
+                Ok(()) => reasons.push(format!("{}: a buffer lacks COPY_SRC", candidate.spec.label())),
                 Err(why) => reasons.push(format!("{}: {why}", candidate.spec.label())),
             }
         }

@@ -145,11 +145,20 @@ impl Spec {
         }
     }
 
-    /// The weight argument is read from a storage texture.
+    /// The argument is read from a storage texture of this format: a packed weight, or a mirror.
     pub(crate) fn texture(&self, argument: &str) -> Option<wgpu::TextureFormat> {
         match self {
             Self::Matmul(spec) if argument == "w" => spec.texture(),
-            _ => None,
+            _ => self.mirrors(argument).then_some(wgpu::TextureFormat::Rgba32Float),
+        }
+    }
+
+    /// The argument's buffer is copied into a texture right before the dispatch, which reads the copy.
+    pub(crate) fn mirrors(&self, argument: &str) -> bool {
+        match self {
+            Self::Matmul(spec) => spec.mirrors(argument),
+            Self::Attention(spec) => spec.mirrors(argument),
+            _ => false,
         }
     }
 }

@@ -1,0 +1,66 @@
+//! Mirrors: a copy of a buffer in a storage texture, made just before a dispatch that reads it many times.
+//!
+//! On a software adapter a storage buffer's load is a loop over the lanes (44 ns for 8 lanes of one f32 on a machine where
+//! a texel load takes 6), while the copy runs at memory speed. The buffer is copied as it lies: element e is component
+//! e % 4 of texel e / 4, and texels fill rows of [`WIDE`].
+
+use super::{Bound, Caps, Context};
+use crate::Result;
+use crate::gpu::context::{gpu_error, now_or_never};
+use crate::kernel::View;
+
+/// Texels in a row of a mirror: 16 KiB, so that rows may be copied (they align to 256 bytes).
+pub(crate) const WIDE: u32 = 1024;
+const TEXEL: u64 = 16;
+const ROW: u64 = WIDE as u64 * TEXEL;
+
+/// Whether a matrix can be mirrored, or why not.
+pub(crate) fn fits(caps: &Caps, view: &View) -> Result<(), String> {
+    let (rows, limit) = (view.end().div_ceil(4 * WIDE as usize), caps.limits.max_texture_dimension_2d as usize);
+    match () {
+        _ if !view.aligned() => Err("rows do not begin and end on multiples of 4 elements".into()),
+        _ if rows > limit => Err(format!("a mirror {rows} high, max_texture_dimension_2d is {limit}")),
+        _ => Ok(()),
+    }
+}
+
+impl Context {
+    /// A texture for mirrors of up to `bytes` bytes.
+    pub(crate) fn mirror_texture(&self, bytes: u64) -> Result<wgpu::Texture> {
+        let scope = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let texture = self.device().create_texture(&wgpu::TextureDescriptor {
+            label: Some("mirror"),
+            size: wgpu::Extent3d { width: WIDE, height: bytes.div_ceil(ROW).max(1) as u32, depth_or_array_layers: 1 },
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format: wgpu::TextureFormat::Rgba32Float,
+            usage: wgpu::TextureUsages::STORAGE_BINDING | wgpu::TextureUsages::COPY_DST,
+            view_formats: &[],
+        });
+        match now_or_never(scope.pop()).flatten() {
+            Some(error) => Err(gpu_error("mirror", error)),
+            None => Ok(texture),
+        }
+    }
+}
+
+/// Records the copy: whole rows, then what is left. The buffer needs `COPY_SRC`; `bound` begins and ends on 16 bytes.
+pub(crate) fn copy(encoder: &mut wgpu::CommandEncoder, bound: &Bound<'_>, texture: &wgpu::Texture) {
+    let Bound::Buffer { buffer, offset, size } = *bound else { return };
+    let (rows, rest) = (size / ROW, size % ROW / TEXEL);
+    let mut part = |first: u64, width: u64, height: u64| {
+        if width * height == 0 {
+            return;
+        }
+        let layout = wgpu::TexelCopyBufferLayout { offset: offset + first * ROW, bytes_per_row: Some(ROW as u32), rows_per_image: None };
+        let origin = wgpu::Origin3d { x: 0, y: first as u32, z: 0 };
+        encoder.copy_buffer_to_texture(
+            wgpu::TexelCopyBufferInfo { buffer, layout },
+            wgpu::TexelCopyTextureInfo { texture, mip_level: 0, origin, aspect: wgpu::TextureAspect::All },
+            wgpu::Extent3d { width: width as u32, height: height as u32, depth_or_array_layers: 1 },
+        );
+    };
+    part(0, u64::from(WIDE), rows);
+    part(rows, rest, 1);
+}

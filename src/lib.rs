@@ -1,12 +1,16 @@
 //! wgformer: Transformer kernels in WGSL over wgpu.
 #![warn(missing_docs)]
 
+#[cfg(all(feature = "blocking", not(target_arch = "wasm32")))]
+pub mod blocking;
 mod error;
 pub mod gpu;
 pub mod graph;
 pub mod kernel;
 pub mod model;
 pub mod reference;
+#[cfg(feature = "text")]
+pub mod text;
 pub mod verify;
 pub mod weights;
 

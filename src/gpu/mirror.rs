@@ -53,7 +53,11 @@ pub(crate) fn copy(encoder: &mut wgpu::CommandEncoder, bound: &Bound<'_>, textur
         if width * height == 0 {
             return;
         }
-        let layout = wgpu::TexelCopyBufferLayout { offset: offset + first * ROW, bytes_per_row: Some(ROW as u32), rows_per_image: None };
+        let layout = wgpu::TexelCopyBufferLayout {
+            offset: offset + first * ROW,
+            bytes_per_row: Some(ROW as u32),
+            rows_per_image: None,
+        };
         let origin = wgpu::Origin3d { x: 0, y: first as u32, z: 0 };
         encoder.copy_buffer_to_texture(
             wgpu::TexelCopyBufferInfo { buffer, layout },

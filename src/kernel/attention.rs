@@ -282,7 +282,7 @@ impl Attention<View> {
             Similarity::Cosine => Err("no cosine similarity".to_owned()),
         });
         let width = *lanes.as_ref().unwrap_or(&8);
-        let quads = |v: &View| v.aligned() && self.head_dim % 4 == 0;
+        let quads = |v: &View| v.aligned() && self.head_dim.is_multiple_of(4);
         let inputs = [&self.q, &self.k, &self.v];
         let mirrored = inputs.iter().try_for_each(|v| mirror::fits(caps, v)).and(match self.head_dim % 4 {
             0 => Ok(()),

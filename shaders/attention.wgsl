@@ -50,8 +50,9 @@ fn main(
     let k0 = c.k_offset + h / c.group * c.head_dim;
     let v0 = c.v_offset + h / c.group * c.head_dim;
     for (var first = 0u; first < end; first += BLOCK) {
+        let count = min(BLOCK, end - first);
         workgroupBarrier();
-        for (var e = local; e < BLOCK * QUADS; e += WG) {
+        for (var e = local; e < count * QUADS; e += WG) {
             let at = key_row(span, first + e / QUADS);
             let d = e % QUADS * 4u;
             let ka = k0 + at * c.k_stride;
@@ -62,7 +63,7 @@ fn main(
             vs[e] = v4;
         }
         workgroupBarrier();
-        for (var b = 0u; b < min(BLOCK, end - first); b++) {
+        for (var b = 0u; b < count; b++) {
             let j = first + b;
             if (!allowed(span, min(i, span.len - 1u), j)) { continue; }
             var product = 0.0;

@@ -2,12 +2,16 @@
 #![warn(missing_docs)]
 
 pub mod bench;
+#[cfg(all(feature = "blocking", not(target_arch = "wasm32")))]
+pub mod blocking;
 mod error;
 pub mod gpu;
 pub mod graph;
 pub mod kernel;
 pub mod model;
 pub mod reference;
+#[cfg(feature = "text")]
+pub mod text;
 pub mod verify;
 pub mod weights;
 

@@ -213,8 +213,8 @@ fn beams_reorder_through_the_table_and_neighbours_change_nothing() {
     // Undo the last swap if there was one: rows were written before it.
     let order = if last % 3 == 2 { 1 } else { 0 };
     let mut alone = d.session();
-    for position in 0..=last {
-        let slot = beams[order][position] - KEYS as u32;
+    for (position, slot) in beams[order].iter().enumerate() {
+        let slot = slot - KEYS as u32;
         let (p, beam) = (slot / 2, slot % 2);
         // Rows follow the swaps, and a slot's parity tells which row wrote it.
         let id = if beam == 0 { (p * 7 + 1) % 61 } else { (p * 5 + 2) % 61 };

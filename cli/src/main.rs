@@ -1,1 +1,58 @@
-fn main() {}
+//! The command line of wgformer: `wgformer --help`.
+
+mod device;
+mod embed;
+mod forward;
+mod info;
+mod output;
+mod plan;
+mod verify;
+mod wgsl;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use output::Failure;
+
+/// Transformers from hand-written WGSL kernels, on any adapter that wgpu reaches.
+///
+/// Exit codes: 0 all right; 1 `verify` found something wrong; 2 bad input, or it could not be run.
+#[derive(Parser)]
+#[command(name = "wgformer", version, max_term_width = 110)]
+struct Cli {
+    #[command(flatten)]
+    device: device::Args,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Embed(embed::Args),
+    Forward(forward::Args),
+    Verify(verify::Args),
+    Info(info::Args),
+    Plan(plan::Args),
+    Wgsl(wgsl::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Embed(args) => embed::run(&cli.device, args),
+        Command::Forward(args) => forward::run(&cli.device, args),
+        Command::Verify(args) => verify::run(&cli.device, args),
+        Command::Info(args) => info::run(&cli.device, args),
+        Command::Plan(args) => plan::run(&cli.device, args),
+        Command::Wgsl(args) => wgsl::run(&cli.device, args),
+    };
+    match result {
+        Ok(code) => code,
+        // Whoever read our output has had enough.
+        Err(Failure::Closed) => ExitCode::SUCCESS,
+        Err(Failure::Message(message)) => {
+            output::note(&format!("error: {}", output::one_line(&message)));
+            ExitCode::from(2)
+        }
+    }
+}

@@ -142,14 +142,18 @@ impl Link {
                 wide = mirror::WIDE,
             ),
         };
-        self.line(&format!("@group(0) @binding({binding}) {kind};\nfn {name}_quad(row: u32, at: u32, end: u32) -> vec4f {{\n{read}\n}}"))
+        self.line(&format!(
+            "@group(0) @binding({binding}) {kind};\nfn {name}_quad(row: u32, at: u32, end: u32) -> vec4f {{\n{read}\n}}"
+        ))
     }
 
     /// As [`Self::quads`] for an input that may be absent: its elements are then 0.
     pub fn optional_quads(self, name: &str, binding: Option<u32>, rows: Rows) -> Self {
         match binding {
             Some(n) => self.quads(name, n, rows),
-            None => self.line(&format!("fn {name}_quad(row: u32, at: u32, end: u32) -> vec4f {{ return vec4f(0.0); }}")),
+            None => {
+                self.line(&format!("fn {name}_quad(row: u32, at: u32, end: u32) -> vec4f {{ return vec4f(0.0); }}"))
+            }
         }
     }
 

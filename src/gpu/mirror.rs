@@ -55,7 +55,9 @@ pub(crate) fn join(spec: &Spec, bound: &mut [Arg<Bound<'_>>], views: &mut [View]
             _ => None,
         };
         let ranges: Vec<_> = bound.iter().filter_map(range).collect();
-        let (Some(start), Some(end)) = (ranges.iter().map(|r| r.0).min(), ranges.iter().map(|r| r.1).max()) else { continue };
+        let (Some(start), Some(end)) = (ranges.iter().map(|r| r.0).min(), ranges.iter().map(|r| r.1).max()) else {
+            continue;
+        };
         let mirrored = spec.mirrors(bound[i].name);
         if let Bound::Buffer { offset, size, .. } = &mut bound[i].handle
             && mirrored
@@ -77,9 +79,9 @@ impl Context {
         let mut copied: Vec<(u32, wgpu::TextureView)> = Vec::new();
         for (i, arg) in bound.iter().enumerate().filter(|(_, arg)| spec.mirrors(arg.name)) {
             let Bound::Buffer { buffer, size, .. } = arg.handle else { continue };
-            let same = bound[..i].iter().find(|a| {
-                spec.mirrors(a.name) && matches!(a.handle, Bound::Buffer { buffer: b, .. } if b == buffer)
-            });
+            let same = bound[..i]
+                .iter()
+                .find(|a| spec.mirrors(a.name) && matches!(a.handle, Bound::Buffer { buffer: b, .. } if b == buffer));
             if let Some((_, view)) = copied.iter().find(|(binding, _)| same.is_some_and(|a| a.binding == *binding)) {
                 copied.push((arg.binding, view.clone()));
                 continue;
@@ -100,7 +102,11 @@ pub(crate) fn copy(encoder: &mut wgpu::CommandEncoder, bound: &Bound<'_>, textur
         if width * height == 0 {
             return;
         }
-        let layout = wgpu::TexelCopyBufferLayout { offset: offset + first * ROW, bytes_per_row: Some(ROW as u32), rows_per_image: None };
+        let layout = wgpu::TexelCopyBufferLayout {
+            offset: offset + first * ROW,
+            bytes_per_row: Some(ROW as u32),
+            rows_per_image: None,
+        };
         let origin = wgpu::Origin3d { x: 0, y: first as u32, z: 0 };
         encoder.copy_buffer_to_texture(
             wgpu::TexelCopyBufferInfo { buffer, layout },

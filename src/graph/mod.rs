@@ -2,7 +2,7 @@
 
 mod interpret;
 mod mirrors;
-mod plan;
+pub(crate) mod plan;
 mod session;
 pub mod step;
 mod weights;

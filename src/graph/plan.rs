@@ -52,6 +52,16 @@ pub(crate) enum Place {
     Pool(usize),
 }
 
+impl Place {
+    /// A weight shard's first row.
+    pub fn first_row(&self) -> usize {
+        match self {
+            Self::Weight(key) => key.first_row,
+            _ => 0,
+        }
+    }
+}
+
 /// One stored form of (a shard of) a weight.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct WeightKey {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::mirrors::{self, Copy, Extent};
-use super::plan::{Place, bytes_of};
+use super::plan::{Node, Place, bytes_of};
 use super::{Plan, Step, Weights};
 use crate::gpu::{Bound, Context, Pipeline, gpu_error, grid};
 use crate::kernel::{Arg, Role};
@@ -211,6 +211,17 @@ impl Cursor<'_> {
         Ok(())
     }
 
+    /// The next dispatch, with the buffer of each argument that is no weight.
+    pub(crate) fn peek(&self) -> Option<(&Node, Vec<Option<wgpu::Buffer>>)> {
+        let node = self.session.plans[self.plan].plan.nodes.get(self.next)?;
+        let buffer = |place: &Place| match place {
+            Place::Weight(_) => None,
+            Place::Persistent(name) => self.session.buffers.get(name).cloned(),
+            Place::Pool(slot) => self.session.pool.get(*slot).cloned(),
+        };
+        Some((node, node.places.iter().map(buffer).collect()))
+    }
+
     /// Dispatches that are still to be recorded.
     pub fn remaining(&self) -> usize {
         self.groups.len() - self.next
@@ -247,12 +258,12 @@ fn check_capacity(plan: &Plan, step: &Step) -> Result<()> {
 
 /// Compiles the pipelines that are new, on as many threads as the machine has: a driver takes 0.2 s and more for each.
 fn compile_all(gpu: &Context, plans: &[Plan]) -> Result<()> {
-    let mut todo: HashMap<_, &super::plan::Node> = HashMap::new();
+    let mut todo: HashMap<_, &Node> = HashMap::new();
     for node in plans.iter().flat_map(|p| &p.nodes) {
         todo.entry(node.spec).or_insert(node);
     }
     let todo: Vec<_> = todo.into_values().collect();
-    let compile = |node: &super::plan::Node| gpu.pipeline(&node.spec, &node.op.args()).map(drop);
+    let compile = |node: &Node| gpu.pipeline(&node.spec, &node.op.args()).map(drop);
     #[cfg(target_arch = "wasm32")]
     return todo.into_iter().try_for_each(compile);
     #[cfg(not(target_arch = "wasm32"))]

@@ -281,7 +281,9 @@ impl Attention<View> {
             rows: Rows::Scalar,
             aligned: false,
         };
-        let row = |reduce| Candidate::new(spec(Body::Row(reduce)), if reduce == Reduce::Subgroup { caps.subgroups() } else { Ok(()) });
+        let row = |reduce| {
+            Candidate::new(spec(Body::Row(reduce)), if reduce == Reduce::Subgroup { caps.subgroups() } else { Ok(()) })
+        };
         let width = *caps.lanes().as_ref().unwrap_or(&8);
         let mut rows: Vec<_> = self.lanes(caps, spec(Body::RowLanes { width })).into();
         rows.extend([row(Reduce::Subgroup), row(Reduce::Workgroup)]);
@@ -304,7 +306,7 @@ impl Attention<View> {
             Ok(_) if cosine => Err("lanes that own rows compute no cosines".into()),
             other => other.map(drop),
         };
-        let quads = |v: &View| v.aligned() && self.head_dim % 4 == 0;
+        let quads = |v: &View| v.aligned() && self.head_dim.is_multiple_of(4);
         let inputs = [&self.q, &self.k, &self.v];
         let mirrored = inputs.iter().try_for_each(|v| mirror::fits(caps, v)).and(match self.head_dim % 4 {
             0 => Ok(()),
@@ -312,8 +314,7 @@ impl Attention<View> {
         });
         let direct = if inputs.iter().all(|v| quads(v)) { Rows::Quads } else { Rows::Scalar };
         let aligned = matches!(spec.body, Body::Lanes { .. }) && self.y.as_ref().is_some_and(quads);
-        let candidate =
-            |rows, choice: Choice| Candidate::new(Spec { rows, aligned, ..spec }, able.clone().and(choice));
+        let candidate = |rows, choice: Choice| Candidate::new(Spec { rows, aligned, ..spec }, able.clone().and(choice));
         [candidate(Rows::Mirror, mirrored), candidate(direct, Ok(()))]
     }
 

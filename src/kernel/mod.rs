@@ -8,6 +8,7 @@
 mod declare;
 pub mod argmax;
 pub mod attention;
+mod catalog;
 pub mod embed;
 pub mod gate;
 pub mod matmul;
@@ -19,6 +20,7 @@ mod spec;
 
 pub use argmax::Argmax;
 pub use attention::{Attention, Keys, Similarity};
+pub use catalog::{Linked, linked, typical};
 pub use embed::Embed;
 pub use gate::Gate;
 pub use matmul::{Batch, Layout, Matmul};

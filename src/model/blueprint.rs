@@ -10,6 +10,7 @@ use super::forward::{Outputs, Sizes, graph};
 use super::names::{self, Source};
 use super::rope_table;
 use super::sentence::SentenceConfig;
+use super::wordpiece;
 use crate::graph::{Graph, Kind, Rows};
 use crate::kernel::Role;
 use crate::weights::{Checkpoint, DType, HostTensor};
@@ -23,6 +24,8 @@ pub struct Blueprint {
     checkpoint: Checkpoint,
     sources: HashMap<String, Source>,
     tokenizer: Option<Vec<u8>>,
+    #[cfg(feature = "text")]
+    text: std::sync::OnceLock<crate::text::Tokenizer>,
 }
 
 /// A model folder's files, for where there are no folders.
@@ -56,7 +59,7 @@ impl Blueprint {
         let path = inner.join("tokenizer.json");
         let tokenizer = match path.is_file() {
             true => Some(std::fs::read(&path).map_err(|e| Error::io(&path, e))?),
-            false => None,
+            false => old_tokenizer(&|name| config::read_text(&inner.join(name)))?,
         };
         Self::build(&config, checkpoint, sentence, tokenizer)
     }
@@ -68,7 +71,11 @@ impl Blueprint {
         let path = sentence.transformer.join("config.json");
         let missing = || Error::Config { file: "config.json".into(), why: "is not among the files".into() };
         let config = Config::parse("config.json", &text(&path)?.ok_or_else(missing)?)?;
-        Self::build(&config, Checkpoint::from_shards(files.weights)?, sentence, files.tokenizer)
+        let tokenizer = match files.tokenizer {
+            None => old_tokenizer(&|name| text(&sentence.transformer.join(name)))?,
+            some => some,
+        };
+        Self::build(&config, Checkpoint::from_shards(files.weights)?, sentence, tokenizer)
     }
 
     fn build(
@@ -79,7 +86,15 @@ impl Blueprint {
     ) -> Result<Self> {
         let arch = config::arch(config, &checkpoint)?;
         let sources = names::names(&arch, &checkpoint).into_iter().collect();
-        let this = Self { arch, sentence, checkpoint, sources, tokenizer };
+        let this = Self {
+            arch,
+            sentence,
+            checkpoint,
+            sources,
+            tokenizer,
+            #[cfg(feature = "text")]
+            text: std::sync::OnceLock::new(),
+        };
         this.check()?;
         Ok(this)
     }
@@ -101,9 +116,19 @@ impl Blueprint {
         &self.sentence
     }
 
-    /// `tokenizer.json`, where there is one.
+    /// `tokenizer.json`, or what an old folder's `vocab.txt` makes of it, where there is one.
     pub fn tokenizer(&self) -> Option<&[u8]> {
         self.tokenizer.as_deref()
+    }
+
+    /// The tokenizer, parsed once.
+    #[cfg(feature = "text")]
+    pub(crate) fn text_tokenizer(&self) -> Result<&crate::text::Tokenizer> {
+        if let Some(made) = self.text.get() {
+            return Ok(made);
+        }
+        let made = crate::text::Tokenizer::of(self)?;
+        Ok(self.text.get_or_init(|| made))
     }
 
     /// The graph of a role.
@@ -175,4 +200,10 @@ impl Blueprint {
             }
         }
     }
+}
+
+/// What `tokenizer.json` would be in a folder that has only `vocab.txt`.
+fn old_tokenizer(read: &dyn Fn(&str) -> Result<Option<String>>) -> Result<Option<Vec<u8>>> {
+    let Some(vocab) = read("vocab.txt")? else { return Ok(None) };
+    wordpiece::tokenizer_json(&vocab, read("tokenizer_config.json")?.as_deref()).map(Some)
 }

@@ -43,13 +43,18 @@ impl Model {
     /// # Errors
     /// [`Error::Input`] for an empty list, an id outside the vocabulary, or more ids than the model has positions.
     pub async fn embed_ids(&self, texts: &[Vec<u32>]) -> Result<Vec<Vec<f32>>> {
+        self.embed_ids_in_batches(texts, usize::MAX).await
+    }
+
+    /// As [`Self::embed_ids`], with at most `sequences` (and at least one) in one step: less memory, the same bits.
+    pub async fn embed_ids_in_batches(&self, texts: &[Vec<u32>], sequences: usize) -> Result<Vec<Vec<f32>>> {
         for ids in texts {
             self.check_ids(ids)?;
         }
         let sentence = self.blueprint().sentence();
         let outputs = Outputs { embedding: Some((sentence.pooling, sentence.normalize)), ..Outputs::default() };
         let width = self.encoder()?.width;
-        let chunks = chunks(texts.iter().map(Vec::len), self.step_tokens(width));
+        let chunks = chunks(texts.iter().map(Vec::len), self.step_tokens(width), sequences);
         let mut run = self.run(Role::Full, outputs, capacity(&chunks, texts.iter().map(Vec::len).collect())).await?;
         let mut vectors = Vec::with_capacity(texts.len());
         for chunk in chunks {
@@ -80,7 +85,7 @@ impl Model {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
 
         let widest = if attentions { stack.width.max(stack.heads * batch.len) } else { stack.width };
-        let chunks = chunks(rows.iter().map(Vec::len), self.step_tokens(widest));
+        let chunks = chunks(rows.iter().map(Vec::len), self.step_tokens(widest), usize::MAX);
         let mut run = self.run(Role::Full, outputs, capacity(&chunks, rows.iter().map(Vec::len).collect())).await?;
         let mut out = Encoded::zeros(batch, &stack, self.blueprint().arch().pooler, layers);
         for chunk in chunks {
@@ -203,12 +208,12 @@ impl Encoded {
 }
 
 /// Neighbouring sequences that fit one step.
-fn chunks(lengths: impl Iterator<Item = usize>, tokens: usize) -> Vec<std::ops::Range<usize>> {
+fn chunks(lengths: impl Iterator<Item = usize>, tokens: usize, sequences: usize) -> Vec<std::ops::Range<usize>> {
     let mut chunks: Vec<std::ops::Range<usize>> = Vec::new();
     let mut held = 0;
     for (i, len) in lengths.enumerate() {
         match chunks.last_mut() {
-            Some(last) if held + len <= tokens => {
+            Some(last) if held + len <= tokens && last.len() < sequences => {
                 last.end = i + 1;
                 held += len;
             }

@@ -15,6 +15,7 @@ pub mod names;
 pub mod sentence;
 #[cfg(test)]
 mod tests;
+pub mod wordpiece;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -118,6 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[allow(clippy::excessive_precision)] // as the tables print them
     fn erf_is_what_the_tables_say() {
         // Wolfram Alpha, 17 digits.
         let table = [

@@ -26,7 +26,7 @@ fn pooled<F: Float>(op: &Pool<Place>, span: &Span, j: usize, tensors: &[Tensor<F
         PoolMode::Mean => None,
         PoolMode::Cls => column.next(),
         PoolMode::Max => column.reduce(F::max),
-        PoolMode::Last => column.last(),
+        PoolMode::Last => column.next_back(),
     };
     value.unwrap_or(F::zero())
 }

@@ -5,11 +5,13 @@
 
 pub mod cases;
 mod compare;
+mod models;
 mod ops;
 mod probe;
 mod report;
 mod slack;
+mod zoo;
 
 pub use compare::{Element, Fault};
-pub use ops::{verify_cases, verify_cpu, verify_ops};
+pub use ops::{verify, verify_cases, verify_cpu, verify_ops};
 pub use report::{Adapter, Failure, Kernel, OpReport, Progress, Report, Worst, Wrong};

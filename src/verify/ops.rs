@@ -32,6 +32,34 @@ pub async fn verify_ops(
     verify_cases(gpu, chosen(filter)?, progress).await
 }
 
+/// Verifies all ops, then three whole models: an encoder, a decoder with its cache, an encoder-decoder.
+///
+/// A filter restricts it to what has it in its name.
+///
+/// # Errors
+/// As [`verify_ops`].
+pub async fn verify(
+    gpu: &Context,
+    filter: Option<&str>,
+    progress: &mut (dyn FnMut(Progress<'_>) + Send),
+) -> Result<Report> {
+    let began = Clock::now();
+    let mut report = match chosen(filter) {
+        Ok(ops) => verify_cases(gpu, ops, progress).await?,
+        Err(error) => {
+            let models = super::models::names(filter);
+            if models.is_empty() {
+                return Err(error);
+            }
+            verify_cases(gpu, Vec::new(), progress).await?
+        }
+    };
+    let keeps_nan = report.adapter.as_ref().is_some_and(|a| a.keeps_nan);
+    report.models = super::models::verify_models(gpu, filter, keeps_nan, progress).await?;
+    report.seconds = began.seconds();
+    Ok(report)
+}
+
 /// Verifies the given cases of the given ops.
 ///
 /// # Errors
@@ -186,7 +214,7 @@ fn arg_of(arg: &Arg<&View>) -> Arg<View> {
 }
 
 /// A word that the reference left as it was stands for one that a kernel must not write.
-fn untouched_word(word: u32) -> f64 {
+pub(super) fn untouched_word(word: u32) -> f64 {
     if word == POISON { f64::from_bits(UNTOUCHED) } else { word.into() }
 }
 

@@ -10,7 +10,7 @@ const SOURCE: &str = "
 @compute @workgroup_size(1)
 fn main() {
     x[1] = x[0] * 2.0;
-    x[2] = fma(x[0], 0.0, 1.0);
+    x[2] = fma(x[0], 2.0, 1.0);
     x[3] = exp(x[0] - 1.0);
     x[4] = 1.0 / sqrt(x[0] + 1.0);
 }

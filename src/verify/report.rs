@@ -110,6 +110,8 @@ pub struct Report {
     pub adapter: Option<Adapter>,
     /// The ops.
     pub ops: Vec<OpReport>,
+    /// Whole models: their kernels are those of the production plan, their cases its steps.
+    pub models: Vec<OpReport>,
     /// How long it took.
     pub seconds: f64,
 }
@@ -126,9 +128,14 @@ pub struct Progress<'a> {
 }
 
 impl Report {
+    fn parts(&self) -> impl Iterator<Item = &OpReport> {
+        self.ops.iter().chain(&self.models)
+    }
+
     /// Nothing is wrong, and something was verified.
     pub fn passed(&self) -> bool {
-        !self.ops.is_empty() && self.ops.iter().all(|op| op.failures == 0 && op.kernels.iter().any(|k| k.runs > 0))
+        let mut parts = self.parts().peekable();
+        parts.peek().is_some() && parts.all(|op| op.failures == 0 && op.kernels.iter().any(|k| k.runs > 0))
     }
 }
 
@@ -199,14 +206,14 @@ impl fmt::Display for Report {
             "\n{:<10} {:<26} {:>5} {:>5}  {:>9} {:>9}  worst in",
             "op", "kernel", "cases", "runs", "error", "allowed"
         )?;
-        for op in &self.ops {
+        for op in self.parts() {
             op_rows(f, op)?;
         }
-        let runs: usize = self.ops.iter().flat_map(|op| &op.kernels).map(|k| k.runs).sum();
-        let failures: usize = self.ops.iter().map(|op| op.failures).sum();
+        let runs: usize = self.parts().flat_map(|op| &op.kernels).map(|k| k.runs).sum();
+        let failures: usize = self.parts().map(|op| op.failures).sum();
         let verdict = if self.passed() { "all right".into() } else { format!("{failures} WRONG") };
         writeln!(f, "\n{runs} runs in {:.1} s: {verdict}", self.seconds)?;
-        for first in self.ops.iter().filter_map(|op| op.first.as_ref()) {
+        for first in self.parts().filter_map(|op| op.first.as_ref()) {
             writeln!(f, "  first wrong: {first}")?;
         }
         Ok(())

@@ -27,6 +27,7 @@ pub fn context() -> Context {
     Context::new(&device, &queue).expect("a device with the wanted limits")
 }
 
+#[allow(unused_imports)]
 pub use pollster::block_on;
 
 /// Bits, for comparisons that allow no rounding.

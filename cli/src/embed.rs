@@ -1,0 +1,137 @@
+//! `wgformer embed`: text in, vectors out.
+
+use std::io::{BufRead, IsTerminal};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use serde::Serialize;
+use wgformer::blocking::block_on;
+use wgformer::model::{Blueprint, Model};
+
+use crate::device;
+use crate::output::{Failure, note, print, progress};
+
+/// One vector for each text, as JSON lines {"text", "tokens", "embedding"} in the order of the texts
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  wgformer embed --model all-MiniLM-L6-v2 \"That is a happy person\"
+  wgformer embed --model all-MiniLM-L6-v2 --batch-size 64 < texts.txt > vectors.jsonl
+
+Without TEXT, standard input gives one text a line (UTF-8; an empty line is a text too). Texts beyond the model's limit are
+cut, with a notice on standard error.")]
+pub struct Args {
+    /// A Hugging Face or sentence-transformers folder with config.json, model.safetensors and tokenizer.json
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// At most so many texts in one step: more is faster, less needs less memory; the vectors are the same
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    batch_size: u32,
+    /// The texts
+    #[arg(value_name = "TEXT")]
+    texts: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    text: &'a str,
+    tokens: usize,
+    embedding: &'a [f32],
+}
+
+type Text = Result<String, Failure>;
+
+pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
+    let blueprint = Blueprint::open(&args.model)?;
+    // A folder that cannot embed says so before any device is opened.
+    wgformer::text::Tokenizer::of(&blueprint)?;
+    let limit = blueprint.sentence().max_tokens(blueprint.arch());
+    let texts = if args.texts.is_empty() { lines(device.quiet) } else { given(args.texts) };
+    let first =
+        texts.recv().map_err(|_| Failure::new("no text; give texts as arguments, or one a line on standard input"))?;
+    let opened = device.open()?;
+    let model = opened.model(blueprint)?;
+    let hidden = device.quiet || std::io::stdout().is_terminal();
+    let bar = progress(None, "texts embedded", hidden);
+    let mut next = Some(first);
+    while let Some(text) = next {
+        let mut batch = vec![text?];
+        // A text that is not there yet is not waited for: who writes line by line gets line by line.
+        let mut failure = None;
+        while batch.len() < args.batch_size as usize && failure.is_none() {
+            match texts.try_recv() {
+                Ok(Ok(text)) => batch.push(text),
+                Ok(Err(e)) => failure = Some(e),
+                Err(_) => break,
+            }
+        }
+        embed(&model, &batch, limit, device.quiet)?;
+        bar.inc(batch.len() as u64);
+        next = failure.map_or_else(|| texts.recv().ok(), |e| Some(Err(e)));
+    }
+    bar.finish_and_clear();
+    Ok(ExitCode::SUCCESS)
+}
+
+fn embed(model: &Model, texts: &[String], limit: usize, quiet: bool) -> Result<(), Failure> {
+    let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
+    for (text, out) in borrowed.iter().zip(block_on(model.gpu(), model.embed(&borrowed))?) {
+        if out.truncated && !quiet {
+            note(&format!("note: cut to {limit} tokens, which is all that the model takes: {}", start(text)));
+        }
+        if !out.embedding.iter().all(|x| x.is_finite()) {
+            let why = "has numbers that are not finite; see what `wgformer verify` says of this adapter";
+            return Err(Failure::new(format!("the embedding of {} {why}", start(text))));
+        }
+        let line = Line { text, tokens: out.tokens, embedding: &out.embedding };
+        let json = serde_json::to_string(&line).map_err(|e| Failure::new(e.to_string()))?;
+        print(&(json + "\n"))?;
+    }
+    Ok(())
+}
+
+/// A text's beginning, quoted.
+fn start(text: &str) -> String {
+    let short: String = text.chars().take(40).collect();
+    if short.len() < text.len() { format!("{short:?}..") } else { format!("{short:?}") }
+}
+
+fn given(texts: Vec<String>) -> Receiver<Text> {
+    let (send, receive) = sync_channel(texts.len());
+    texts.into_iter().for_each(|text| drop(send.send(Ok(text))));
+    receive
+}
+
+/// The lines of standard input, read ahead a little by a thread of their own.
+fn lines(quiet: bool) -> Receiver<Text> {
+    if std::io::stdin().is_terminal() && !quiet {
+        note("reading texts from the terminal, one a line; Ctrl-D ends them");
+    }
+    let (send, receive) = sync_channel(1024);
+    std::thread::spawn(move || {
+        let mut input = std::io::stdin().lock();
+        for number in 1.. {
+            let text = line(&mut input, number);
+            let last = !matches!(text, Some(Ok(_)));
+            if text.is_none_or(|text| send.send(text).is_err()) || last {
+                break;
+            }
+        }
+    });
+    receive
+}
+
+/// The next line without its end; `None` after the last.
+fn line(input: &mut impl BufRead, number: usize) -> Option<Text> {
+    let mut bytes = Vec::new();
+    match input.read_until(b'\n', &mut bytes) {
+        Ok(0) => return None,
+        Ok(_) => {}
+        Err(e) => return Some(Err(Failure::new(format!("standard input: {e}")))),
+    }
+    if bytes.pop_if(|b| *b == b'\n').is_some() {
+        bytes.pop_if(|b| *b == b'\r');
+    }
+    let wrong = |_| Failure::new(format!("line {number} of standard input is not UTF-8; convert it, e.g. with iconv"));
+    Some(String::from_utf8(bytes).map_err(wrong))
+}

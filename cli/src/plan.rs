@@ -1,0 +1,41 @@
+//! `wgformer plan`: what a forward pass would dispatch and hold, before anything is allocated.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use wgformer::model::Blueprint;
+use wgformer::model::forward::{Outputs, Sizes};
+use wgformer::{Capacity, Caps, Plan, Role};
+
+use crate::device;
+use crate::output::{Failure, print};
+
+/// The dispatches of an encoder's pass with their kernels, and the bytes it needs; no weights are read
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  wgformer plan --model all-MiniLM-L6-v2
+  wgformer plan --model all-MiniLM-L6-v2 --tokens 4096 --sequences 32")]
+pub struct Args {
+    /// A Hugging Face folder with config.json and model.safetensors
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Tokens of a step, over all sequences
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
+    tokens: u32,
+    /// Sequences of a step
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    sequences: u32,
+}
+
+pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
+    let blueprint = Blueprint::open(&args.model)?;
+    let opened = device.open()?;
+    let caps = opened.gpu().map_or_else(Caps::baseline, |gpu| gpu.caps().clone());
+    let sentence = blueprint.sentence();
+    let outputs = Outputs { embedding: Some((sentence.pooling, sentence.normalize)), ..Outputs::default() };
+    let graph = blueprint.graph(Role::Full, outputs, Sizes { slots: 1 });
+    let capacity = Capacity::packed(args.tokens as usize, args.sequences as usize);
+    let plan = Plan::compile(&caps, &graph, Role::Full, capacity)?;
+    print(&format!("{}\n", plan.report()))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -24,7 +24,7 @@ macro_rules! shaders {
     };
 }
 shaders! {
-    "argmax" "attention" "attention_lanes" "attention_row" "attention_row_lanes" "embed" "gate" "matmul" "matmul_lanes" "matvec" "norm" "pool" "qkv" "softmax"
+    "argmax" "attention" "attention_lanes" "attention_row" "attention_row_lanes" "embed" "gate" "matmul" "matmul_lanes" "matvec" "norm" "norm_lanes" "pool" "qkv" "softmax"
     "bench/copy" "bench/fma_scalar" "bench/fma_vec4" "bench/read_buffer" "bench/read_texture"
     "parts/activation" "parts/keys_memory" "parts/keys_own" "parts/keys_table" "parts/mask" "parts/numeric" "parts/power"
     "parts/reduce_lanes" "parts/reduce_subgroup" "parts/reduce_workgroup"
@@ -44,6 +44,13 @@ pub(crate) enum Rows {
     Quads,
     /// Likewise, from a copy of the buffer in a storage texture.
     Mirror,
+}
+
+impl Rows {
+    /// Straight from the buffers, all of which are `aligned` or not.
+    pub fn direct(aligned: bool) -> Self {
+        if aligned { Self::Quads } else { Self::Scalar }
+    }
 }
 
 /// Collects a specialisation: constants, declarations and parts for one body.
@@ -147,13 +154,12 @@ impl Link {
         ))
     }
 
-    /// As [`Self::quads`] for an input that may be absent: its elements are then 0.
-    pub fn optional_quads(self, name: &str, binding: Option<u32>, rows: Rows) -> Self {
+    /// As [`Self::quads`] for an input that may be absent: its elements are then `absent`.
+    pub fn optional_quads(self, name: &str, binding: Option<u32>, rows: Rows, absent: &str) -> Self {
         match binding {
             Some(n) => self.quads(name, n, rows),
-            None => {
-                self.line(&format!("fn {name}_quad(row: u32, at: u32, end: u32) -> vec4f {{ return vec4f(0.0); }}"))
-            }
+            None => self
+                .line(&format!("fn {name}_quad(row: u32, at: u32, end: u32) -> vec4f {{ return vec4f({absent}); }}")),
         }
     }
 

@@ -312,7 +312,7 @@ impl Attention<View> {
             0 => Ok(()),
             _ => Err("head_dim is no multiple of 4".into()),
         });
-        let direct = if inputs.iter().all(|v| quads(v)) { Rows::Quads } else { Rows::Scalar };
+        let direct = Rows::direct(inputs.iter().all(|v| quads(v)));
         let aligned = matches!(spec.body, Body::Lanes { .. }) && self.y.as_ref().is_some_and(quads);
         let candidate = |rows, choice: Choice| Candidate::new(Spec { rows, aligned, ..spec }, able.clone().and(choice));
         [candidate(Rows::Mirror, mirrored), candidate(direct, Ok(()))]

@@ -139,7 +139,7 @@ impl Spec {
     }
 
     pub(super) fn mirrors(&self, argument: &str) -> bool {
-        argument == "x" && self.x == Rows::Mirror
+        self.x == Rows::Mirror && (argument == "x" || argument == "residual" && self.aligned)
     }
 
     pub(super) fn link(&self) -> Link {
@@ -158,7 +158,8 @@ impl Spec {
     fn link_lanes(&self, width: u32, rows: u32) -> Link {
         // Rows that the lanes hold at once, with at least two quads each.
         let held = rows.min(width / 2);
-        let (y, outs) = (self.aligned, if self.aligned { Rows::Quads } else { Rows::Scalar });
+        let (y, outs) = (self.aligned, Rows::direct(self.aligned));
+        let residual = if self.mirrors("residual") { Rows::Mirror } else { outs };
         let part = match self.weight {
             DType::F32 | DType::U32 => "parts/texel_f32",
             DType::F16 => "parts/texel_f16",
@@ -172,8 +173,8 @@ impl Spec {
             .number("PAIRS", width / held / 2)
             .part(part)
             .quads("x", 2, self.x)
-            .optional_quads("bias", self.bias.then_some(4), outs)
-            .optional_quads("residual", self.residual.then_some(5), outs)
+            .optional_quads("bias", self.bias.then_some(4), outs, "0.0")
+            .optional_quads("residual", self.residual.then_some(5), residual, "0.0")
             .put("y", 6, y)
     }
 }
@@ -248,8 +249,11 @@ impl Matmul<View> {
         };
         let body = Body::Lanes { width: *caps.lanes().as_ref().unwrap_or(&8), rows };
         let lanes = |x, choice: Choice| Candidate::new(Spec { x, aligned, ..spec(body) }, self.lanes(caps).and(choice));
-        let direct = if self.x.aligned() { Rows::Quads } else { Rows::Scalar };
-        all.splice(0..0, [lanes(Rows::Mirror, mirror::fits(caps, &self.x)), lanes(direct, Ok(()))]);
+        let direct = Rows::direct(self.x.aligned());
+        // A residual that is not made of quads is read from its buffer.
+        let residual = self.residual.filter(|_| aligned).map_or(Ok(()), |v| mirror::fits(caps, &v));
+        let mirrored = mirror::fits(caps, &self.x).and(residual);
+        all.splice(0..0, [lanes(Rows::Mirror, mirrored), lanes(direct, Ok(()))]);
         all
     }
 

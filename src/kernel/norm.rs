@@ -3,7 +3,8 @@
 use super::{Candidate, Checker, Dispatch, Reduce, Tier, View, Work};
 use crate::Result;
 use crate::gpu::Caps;
-use crate::gpu::link::Link;
+use crate::gpu::link::{Link, Rows};
+use crate::gpu::mirror;
 use crate::graph::step::Domain;
 
 op! {
@@ -57,7 +58,14 @@ pub struct Spec {
     weight: bool,
     bias: bool,
     sum: bool,
+    /// How the lanes of a software adapter read x and residual.
+    rows: Rows,
+    /// Rows of the other arguments are whole quads, for those lanes.
+    aligned: bool,
 }
+
+/// Rows of one workgroup of `norm_lanes`.
+const LANE_ROWS: u32 = 4;
 
 constants! {
     Constants {
@@ -71,7 +79,32 @@ impl Spec {
         self.reduce.tier()
     }
 
+    /// The argument is read through a mirror.
+    pub(super) fn mirrors(&self, argument: &str) -> bool {
+        self.rows == Rows::Mirror && matches!(argument, "x" | "residual")
+    }
+
+    fn link_lanes(&self, width: u32) -> Link {
+        let others = Rows::direct(self.aligned);
+        let link = Link::new("norm_lanes", Constants::WGSL)
+            .number("WG", width)
+            .number("ROWS", LANE_ROWS)
+            .flag("RMS", self.rms)
+            .quads("x", 2, self.rows)
+            .optional_quads("residual", self.residual.then_some(3), self.rows, "0.0")
+            .optional_quads("weight", self.weight.then_some(4), others, "1.0")
+            .optional_quads("bias", self.bias.then_some(5), others, "0.0")
+            .put("y", 6, self.aligned);
+        match self.sum {
+            true => link.put("sum", 7, self.aligned),
+            false => link.line("fn sum_put(row: u32, at: u32, end: u32, value: vec4f) {}"),
+        }
+    }
+
     pub(super) fn link(&self) -> Link {
+        if let Reduce::Lanes(width) = self.reduce {
+            return self.link_lanes(width);
+        }
         let sum = match self.sum {
             true => {
                 "@group(0) @binding(7) var<storage, read_write> sum: array<f32>;\nfn put_sum(i: u32, value: f32) { sum[i] = value; }"
@@ -113,11 +146,21 @@ impl Norm<View> {
             weight: self.weight.is_some(),
             bias: self.bias.is_some(),
             sum: self.sum.is_some(),
+            rows: Rows::Scalar,
+            aligned: false,
         };
-        Reduce::choices(caps).map(|(reduce, choice)| Candidate::new(spec(reduce), choice)).into()
+        let inputs = [Some(self.x), self.residual];
+        let others = [Some(self.y), self.sum, self.weight, self.bias];
+        let aligned = others.iter().flatten().all(View::aligned);
+        let mirrored = inputs.iter().flatten().try_for_each(|v| mirror::fits(caps, v));
+        let direct = Rows::direct(inputs.iter().flatten().all(View::aligned));
+        let [lanes, subgroup, workgroup] = Reduce::choices(caps);
+        let lane = |rows, choice| Candidate::new(Spec { rows, aligned, ..spec(lanes.0) }, lanes.1.clone().and(choice));
+        let other = |(reduce, choice)| Candidate::new(spec(reduce), choice);
+        vec![lane(Rows::Mirror, mirrored), lane(direct, Ok(())), other(subgroup), other(workgroup)]
     }
 
-    pub(super) fn dispatch(&self, _: &super::Spec, domain: Domain) -> Dispatch {
+    pub(super) fn dispatch(&self, spec: &super::Spec, domain: Domain) -> Dispatch {
         let at = |view: &Option<View>| view.map_or([0; 2], |v| v.words());
         let ([x_offset, x_stride], [y_offset, y_stride]) = (self.x.words(), self.y.words());
         let ([r_offset, r_stride], [s_offset, s_stride]) = (at(&self.residual), at(&self.sum));
@@ -137,6 +180,7 @@ impl Norm<View> {
             s_stride,
             eps: self.eps,
         };
-        Dispatch::new(&constants, Work::Rows { domain, per: 1, times: 1 })
+        let lanes = matches!(spec, super::Spec::Norm(Spec { reduce: Reduce::Lanes(_), .. }));
+        Dispatch::new(&constants, Work::Rows { domain, per: if lanes { LANE_ROWS } else { 1 }, times: 1 })
     }
 }

@@ -158,6 +158,7 @@ impl Spec {
         match self {
             Self::Matmul(spec) => spec.mirrors(argument),
             Self::Attention(spec) => spec.mirrors(argument),
+            Self::Norm(spec) => spec.mirrors(argument),
             _ => false,
         }
     }

@@ -34,9 +34,9 @@ fn test(all: bool) -> Result<(), String> {
     let began = Instant::now();
     let lavapipe = lavapipe()?;
     fetch_minilm()?;
-    run("formatting", cargo(&["fmt", "--all", "--check"]))?;
+    run("formatting", &mut cargo(&["fmt", "--all", "--check"]))?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--features", FEATURES, "--", "-D", "warnings"];
-    run("clippy", cargo(&clippy))?;
+    run("clippy", &mut cargo(&clippy))?;
     let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--features", FEATURES]);
     run("documentation", doc.env("RUSTDOCFLAGS", "-D warnings"))?;
     run("tests on lavapipe", on(lavapipe.as_deref(), &mut cargo(&["test", "--workspace", "--features", FEATURES])))?;
@@ -105,10 +105,10 @@ fn which(program: &str) -> bool {
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
-fn run(what: &str, command: &mut (impl std::borrow::BorrowMut<Command> + ?Sized)) -> Result<(), String> {
+fn run(what: &str, command: &mut Command) -> Result<(), String> {
     println!("xtask: {what}");
     let began = Instant::now();
-    let status = command.borrow_mut().status().map_err(|e| format!("{what}: {e}"))?;
+    let status = command.status().map_err(|e| format!("{what}: {e}"))?;
     println!("xtask: {what} took {:.0} s", began.elapsed().as_secs_f64());
     if status.success() { Ok(()) } else { Err(format!("{what} failed ({status})")) }
 }

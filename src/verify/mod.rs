@@ -8,6 +8,7 @@ mod compare;
 mod ops;
 mod probe;
 mod report;
+mod runs;
 mod slack;
 
 pub use compare::{Element, Fault};

@@ -236,7 +236,7 @@ fn record(
         (at, upload(gpu, bytemuck::cast_slice(&vec![POISON; words])))
     };
     let outputs: Vec<(usize, wgpu::Buffer)> = runs.outputs().map(poisoned).collect();
-    let texture = runs.args.iter().position(|a| spec.texture(a.name).is_some());
+    let texture = runs.args.iter().position(|a| a.name == "w" && spec.texture("w").is_some());
     let weight = texture.map_or(Ok(None), |at| pack(gpu, &case.op, &runs.bytes[at]))?;
     let mut next = 0..;
     let op: Op<Slice<'_>> = op.map(&mut |view| {

@@ -10,6 +10,7 @@
 // start at the sequence's own first key: nothing else in the batch can change a bit of the answer.
 //
 // The header declares q [tokens, heads head_dim], k, v [keys, kv_heads head_dim] and out, with `_quad` and `_put`.
+
 // Below any score, but so far above NEG_LARGE that a key which is hidden by that score weighs 0 from the start.
 const LOWEST = -1.0e38;
 const TALL = PANELS * WG;

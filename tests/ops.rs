@@ -2,7 +2,10 @@
 
 mod common;
 
+use wgformer::kernel::{Attention, Op};
 use wgformer::verify::verify_ops;
+use wgformer::{Context, Slice};
+use wgpu::util::DeviceExt;
 
 #[test]
 fn every_kernel_is_right() {
@@ -25,4 +28,49 @@ fn the_reference_in_f32_stays_within_the_derived_rounding() {
     let report = wgformer::verify::verify_cpu(None, &mut |_| {}).expect("there are ops");
     eprintln!("{report}");
     assert!(report.passed());
+}
+
+fn upload(gpu: &Context, values: &[f32]) -> wgpu::Buffer {
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+    let contents = bytemuck::cast_slice(values);
+    gpu.device().create_buffer_init(&wgpu::util::BufferInitDescriptor { label: None, contents, usage })
+}
+
+fn attend<'a>(gpu: &Context, q: Slice<'a>, k: Slice<'a>, v: Slice<'a>) -> Vec<u32> {
+    let out = upload(gpu, &[f32::NAN; TOKENS * WIDTH]);
+    let op = Attention::new(q, k, v, Slice::new(&out, TOKENS, WIDTH), 2, WIDTH / 2);
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    gpu.record(&mut encoder, &Op::from(op)).expect("a sound op");
+    let download = gpu.read_later(&mut encoder, &out, 0, out.size());
+    gpu.queue().submit([encoder.finish()]);
+    common::bits(&common::block_on(download.floats(gpu)).expect("the device runs"))
+}
+
+const TOKENS: usize = 37;
+const WIDTH: usize = 32;
+
+/// Inputs may lie in one buffer, side by side or far apart, or in three.
+#[test]
+fn where_inputs_lie_changes_nothing() {
+    let gpu = common::context();
+    let mut random = common::Random(1);
+    let packed: Vec<f32> = (0..TOKENS * 3 * WIDTH).map(|_| random.unit()).collect();
+    let part = |n: usize| -> Vec<f32> {
+        packed.chunks_exact(3 * WIDTH).flat_map(|row| &row[n * WIDTH..][..WIDTH]).copied().collect()
+    };
+    let [q, k, v] = [0, 1, 2].map(|n| upload(&gpu, &part(n)));
+    let apart = attend(&gpu, dense(&q, 0), dense(&k, 0), dense(&v, 0));
+
+    let buffer = upload(&gpu, &packed);
+    let within = |n: usize| dense(&buffer, n * WIDTH).stride(3 * WIDTH);
+    assert_eq!(apart, attend(&gpu, within(0), within(1), within(2)), "side by side");
+
+    let gap = vec![f32::NAN; 5000];
+    let buffer = upload(&gpu, &[part(0), gap.clone(), part(1), gap, part(2)].concat());
+    let after = |n: usize| dense(&buffer, n * (TOKENS * WIDTH + 5000));
+    assert_eq!(apart, attend(&gpu, after(0), after(1), after(2)), "far apart");
+}
+
+fn dense(buffer: &wgpu::Buffer, offset: usize) -> Slice<'_> {
+    Slice::new(buffer, TOKENS, WIDTH).offset(offset)
 }

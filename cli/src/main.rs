@@ -3,6 +3,7 @@
 mod device;
 mod embed;
 mod forward;
+mod hush;
 mod info;
 mod output;
 mod plan;
@@ -37,6 +38,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    hush::hush();
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Embed(args) => embed::run(&cli.device, args),

@@ -12,12 +12,3 @@ fn reduce_sum(value: f32, in: Invocation) -> f32 {
 fn reduce_max(value: f32, in: Invocation) -> f32 {
     return select(subgroupMax(value), subgroupAdd(value), subgroupAny(is_nan(value)));
 }
-
-// Shows every invocation's value to all; `shared_at` may be called until `share_end`.
-fn share(value: f32, in: Invocation) {}
-
-fn shared_at(value: f32, i: u32) -> f32 {
-    return subgroupShuffle(value, i);
-}
-
-fn share_end() {}

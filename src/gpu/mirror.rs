@@ -45,52 +45,55 @@ impl Context {
     }
 }
 
-/// Gives mirrored arguments that lie in one buffer one range of it, so that it is copied once.
+/// Gives mirrored arguments that lie in one buffer one range of it, so that it is copied once: where that is no more to
+/// copy than their ranges one by one.
 pub(crate) fn join(spec: &Spec, bound: &mut [Arg<Bound<'_>>], views: &mut [View]) {
-    for i in 0..bound.len() {
-        let range = |arg: &Arg<Bound<'_>>| match (arg.handle, bound[i].handle) {
-            (Bound::Buffer { buffer, offset, size }, Bound::Buffer { buffer: same, .. }) if buffer == same => {
-                spec.mirrors(arg.name).then_some((offset, offset + size))
-            }
-            _ => None,
-        };
-        let ranges: Vec<_> = bound.iter().filter_map(range).collect();
-        let (Some(start), Some(end)) = (ranges.iter().map(|r| r.0).min(), ranges.iter().map(|r| r.1).max()) else {
-            continue;
-        };
-        let mirrored = spec.mirrors(bound[i].name);
-        if let Bound::Buffer { offset, size, .. } = &mut bound[i].handle
-            && mirrored
-        {
-            views[i].offset += (*offset - start) as usize / 4;
+    let range = |arg: &Arg<Bound<'_>>| mirrored(spec, arg).map(|(buffer, range)| (buffer.clone(), range));
+    let ranges: Vec<_> = bound.iter().map(range).collect();
+    for ((arg, view), own) in bound.iter_mut().zip(views).zip(&ranges) {
+        let (Some((buffer, own)), Bound::Buffer { offset, size, .. }) = (own, &mut arg.handle) else { continue };
+        let same = || ranges.iter().flatten().filter(|(other, _)| other == buffer).map(|(_, range)| range);
+        let start = same().map(|r| r.start).min().unwrap_or(own.start);
+        let end = same().map(|r| r.end).max().unwrap_or(own.end);
+        if end - start <= same().map(|r| r.end - r.start).sum() {
+            view.offset += (own.start - start) as usize / 4;
             (*offset, *size) = (start, end - start);
         }
     }
 }
 
+/// The buffer and the bytes of an argument that is read through a mirror.
+fn mirrored<'a>(spec: &Spec, arg: &Arg<Bound<'a>>) -> Option<(&'a wgpu::Buffer, std::ops::Range<u64>)> {
+    match arg.handle {
+        Bound::Buffer { buffer, offset, size } if spec.mirrors(arg.name) => Some((buffer, offset..offset + size)),
+        _ => None,
+    }
+}
+
 impl Context {
-    /// Copies the mirrored arguments; their bindings, with the texture to bind there.
+    /// Copies the mirrored arguments, each range of a buffer once; their bindings, with the texture to bind there.
     pub(crate) fn mirror(
         &self,
         encoder: &mut wgpu::CommandEncoder,
         spec: &Spec,
         bound: &[Arg<Bound<'_>>],
     ) -> Result<Vec<(u32, wgpu::TextureView)>> {
-        let mut copied: Vec<(u32, wgpu::TextureView)> = Vec::new();
-        for (i, arg) in bound.iter().enumerate().filter(|(_, arg)| spec.mirrors(arg.name)) {
-            let Bound::Buffer { buffer, size, .. } = arg.handle else { continue };
-            let same = bound[..i]
-                .iter()
-                .find(|a| spec.mirrors(a.name) && matches!(a.handle, Bound::Buffer { buffer: b, .. } if b == buffer));
-            if let Some((_, view)) = copied.iter().find(|(binding, _)| same.is_some_and(|a| a.binding == *binding)) {
-                copied.push((arg.binding, view.clone()));
-                continue;
-            }
-            let texture = self.mirror_texture(size)?;
-            copy(encoder, &arg.handle, &texture);
-            copied.push((arg.binding, texture.create_view(&Default::default())));
+        let mut copies = Vec::new();
+        let mut views: Vec<(u32, wgpu::TextureView)> = Vec::new();
+        for arg in bound {
+            let Some(range) = mirrored(spec, arg) else { continue };
+            let view = match copies.iter().position(|done| *done == range) {
+                Some(same) => views[same].1.clone(),
+                None => {
+                    let texture = self.mirror_texture(range.1.end - range.1.start)?;
+                    copy(encoder, &arg.handle, &texture);
+                    texture.create_view(&Default::default())
+                }
+            };
+            copies.push(range);
+            views.push((arg.binding, view));
         }
-        Ok(copied)
+        Ok(views)
     }
 }
 

@@ -185,7 +185,10 @@ impl Spec {
             Body::Tile => {
                 Link::new("attention", Constants::WGSL).number("WG", TILE).number("BLOCK", 2048 / self.bucket)
             }
-            Body::Row(reduce) => reduce.link(Link::new("attention_row", Constants::WGSL)).flag("WEIGHTS", self.weights),
+            Body::Row(reduce) => reduce
+                .link(Link::new("attention_row", Constants::WGSL))
+                .part("parts/share")
+                .flag("WEIGHTS", self.weights),
             Body::RowLanes { width } => Link::new("attention_row_lanes", Constants::WGSL)
                 .number("WG", width)
                 .number("QUADS", self.bucket / 4)
@@ -226,6 +229,7 @@ impl Spec {
         // A loop body of some 512 to 1,536 multiply-adds: as much as the instruction cache holds.
         let keys = if self.bucket == 64 { 3 } else { 2 };
         Link::new("attention_lanes", Constants::WGSL)
+            .part("parts/power")
             .number("WG", width)
             .number("PANELS", panels)
             .number("KEYS", keys)
@@ -235,7 +239,6 @@ impl Spec {
             .quads("q", 2, self.rows)
             .quads("k", 3, self.rows)
             .quads("v", 4, self.rows)
-            .part("parts/power")
             .put("out", 6, self.aligned)
     }
 

@@ -7,7 +7,7 @@ use super::compare::{Expected, Got, POISON, UNTOUCHED};
 use super::report::{Adapter, Failure, OpReport, Progress, Report, Wrong};
 use super::runs::Runs;
 use crate::gpu::readback::Download;
-use crate::gpu::{Context, Slice, Weight};
+use crate::gpu::{Context, Slice, Weight, compile_all};
 use crate::kernel::{ALL, Access, Arg, Candidate, Layout, Matmul, Op, Role, Spec, View};
 use crate::weights::DType;
 use crate::{Error, Result};
@@ -159,22 +159,29 @@ async fn verify_case(contexts: &[Context], case: &Case, keeps_nan: bool, part: &
     let runs = Runs::new(case);
     let buffers: Vec<wgpu::Buffer> = runs.bytes.iter().map(|bytes| upload(gpu, bytes)).collect();
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
-    let mut ran: Vec<Ran> = Vec::new();
+    let mut chosen: Vec<(Op<View>, Spec, &[Context])> = Vec::new();
     for (op, candidate) in candidates(gpu, &case.op) {
-        let label = candidate.spec.label();
         if let Err(why) = candidate.available {
-            part.kernel(&label).unavailable.get_or_insert(why);
+            part.kernel(&candidate.spec.label()).unavailable.get_or_insert(why);
             continue;
         }
         // Large cases prove the indices of a body; what else there is to a kernel the others prove.
         let brief = case.large && gpu.caps().cpu;
-        if brief && ran.iter().any(|r| r.spec.body() == candidate.spec.body()) {
+        if brief && chosen.iter().any(|(_, spec, _)| spec.body() == candidate.spec.body()) {
             continue;
         }
-        for context in &contexts[..if brief { 1 } else { contexts.len() }] {
+        chosen.push((op, candidate.spec, &contexts[..if brief { 1 } else { contexts.len() }]));
+    }
+    // What does not compile is told by the run below, kernel by kernel.
+    let pipelines = chosen.iter().flat_map(|(op, spec, on)| on.iter().map(move |context| (context, *spec, op.args())));
+    let _ = compile_all(pipelines);
+    let mut ran: Vec<Ran> = Vec::new();
+    for (op, spec, on) in &chosen {
+        let label = spec.label();
+        for context in *on {
             part.kernel(&label).runs += 1;
-            match record(context, &mut encoder, case, &op, &runs, &buffers, &candidate.spec) {
-                Ok(outputs) => ran.push(Ran { spec: candidate.spec, checked: context.is_checked(), outputs }),
+            match record(context, &mut encoder, case, op, &runs, &buffers, spec) {
+                Ok(outputs) => ran.push(Ran { spec: *spec, checked: context.is_checked(), outputs }),
                 Err(lost @ (Error::DeviceLost(_) | Error::OutOfMemory(_))) => return Err(lost),
                 Err(error) => {
                     let wrong = Wrong::Error { message: error.to_string() };

@@ -16,10 +16,23 @@ pub(super) fn cases() -> Vec<Case> {
     }
     let step = Step::packed(&[65]).with_memory(&[1025]);
     cases.push(Case::new("1025 keys", op(&step, Keys::Memory, 1, 1, 8), step));
+    cases.extend(masks());
     cases.extend(specials());
     let lengths = [1; 16_500];
     cases.push(Case::new("many rows", op(&Step::packed(&lengths), Keys::Own, 4, 4, 3), Step::packed(&lengths)).large());
     cases
+}
+
+/// Masks and biases as untapped dot products have them. Pairs alone let causal meet cosine or a tap each time, so that
+/// fast kernels, which take neither, would meet no causal mask in aligned rows.
+fn masks() -> impl Iterator<Item = Case> {
+    let options = [(Keys::Own, None, 0), (Keys::Own, Some(2), 1), (Keys::Table, None, 1), (Keys::Table, Some(40), 0)];
+    options.into_iter().map(|(keys, window, bias)| {
+        let name = format!("{keys:?} rows of quads, causal true window {window:?} bias {bias}");
+        with(case(name, keys, 4, 2, 16), |op| {
+            (op.causal, op.window, op.bias) = (true, window, [None, Some(matrix(4, 15))][bias]);
+        })
+    })
 }
 
 fn specials() -> Vec<Case> {

@@ -16,6 +16,9 @@ pub(super) fn cases() -> Vec<Case> {
     for (m, n, k) in [(33, 68, 36), (5, 65, 64), (1, 132, 260)] {
         cases.push(Case::rows(format!("{m}x{n}x{k}"), plain(m, n, k)));
     }
+    let (m, n, k) = (33, 68, 36);
+    let all = Matmul { bias: Some(matrix(1, n)), residual: Some(matrix(m, n)), act: Gelu, ..plain(m, n, k) };
+    cases.push(Case::rows(format!("{m}x{n}x{k} with bias and residual"), all));
     cases.extend(options());
     cases.extend(batches());
     cases.push(Case::rows("many rows", plain(MANY, 2, 3)).large());

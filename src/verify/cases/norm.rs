@@ -7,6 +7,11 @@ pub(super) fn cases() -> Vec<Case> {
         cases.push(Case::rows(format!("{n} columns"), plain(3, n)));
     }
     cases.extend(options());
+    let (rows, cols) = (5, 68);
+    let (residual, sum) = (Some(matrix(rows, cols)), Some(matrix(rows, cols)));
+    let (weight, bias) = (Some(matrix(1, cols)), Some(matrix(1, cols)));
+    let all = Norm { residual, sum, weight, bias, ..plain(rows, cols) };
+    cases.push(Case::rows("rows of quads, with all that there is", all));
     cases.push(Case::rows("many rows", plain(MANY, 3)).large());
     for size in [1e4, 1e-20] {
         cases.push(Case::rows(format!("x around {size:e}"), plain(3, 97)).around("x", 0.0, size));

@@ -5,9 +5,10 @@
 // top follows the greatest score only when that is 16 or more above it: so the inner loop neither takes a maximum of
 // exponentials nor rescales, and it ends early, to come again, in the rare block that makes top rise.
 //
-// Keys that every row of the tile may see come first (path 0), then those that only some may (path 1, where there is a
-// mask). A key that a row may not see weighs 0 and its value is not touched, so that a NaN there stays there. Blocks
-// start at the sequence's own first key: nothing else in the batch can change a bit of the answer.
+// Where there is a causal mask, keys that every row of the tile may see come first (path 0), then those that only some
+// may (path 1); with a window there is no such first part, and what no row may see is passed over. A key that a row may
+// not see weighs 0 and its value is not touched, so that a NaN there stays there. Blocks start at whole KEYS from the
+// sequence's own first key: nothing else in the batch can change a bit of the answer.
 //
 // The header declares q [tokens, heads head_dim], k, v [keys, kv_heads head_dim] and out, with `_quad` and `_put`.
 
@@ -16,9 +17,14 @@ const LOWEST = -1.0e38;
 const TALL = PANELS * WG;
 const LOG2_E = 1.4426950408889634;
 
+// Whether rows of the tile may differ in what they see of a path.
+fn masked(path: u32) -> bool {
+    return WINDOW || path == 1u;
+}
+
 // Whether row i may see key j.
 fn sees(path: u32, span: Span, i: u32, j: u32, stop: u32) -> bool {
-    return (j < stop) & (path == 0u || allowed(span, i, j));
+    return (j < stop) & (!masked(path) || allowed(span, i, j));
 }
 
 @compute @workgroup_size(WG)
@@ -35,7 +41,13 @@ fn main(
     let span = span_of(step[tile]);
     let i0 = step[tile + 1u];
     let i_last = min(i0 + TALL, span.len) - 1u;
-    let end = visible(span, i_last);
+    var end = visible(span, i_last);
+    var first = 0u;
+    if (WINDOW) {
+        let near = in_window(span, i0, i_last, end, lane);
+        first = near.x / KEYS * KEYS;
+        end = near.y;
+    }
     let k0 = c.k_offset + h / c.group * c.head_dim;
     let v0 = c.v_offset + h / c.group * c.head_dim;
 
@@ -54,10 +66,9 @@ fn main(
         peak[p] = LOWEST;
     }
 
-    var first = 0u;
     for (var path = 0u; path < PATHS; path++) { // unroll
         var stop = end;
-        if (PATHS == 2u && path == 0u) { stop = seen_by_all(span, i0) / KEYS * KEYS; }
+        if (PATHS == 2u && path == 0u) { stop = visible(span, i0) / KEYS * KEYS; }
         loop {
             for (var p = 0u; p < PANELS; p++) { // unroll
                 let shrink = power_of_two(top[p] - peak[p]);
@@ -126,7 +137,7 @@ fn main(
                         }
                         for (var p = 0u; p < PANELS; p++) { // unroll
                             for (var b = 0u; b < KEYS; b++) { // unroll
-                                let shown = select(value[b], 0.0, (path == 1u) & hidden[b][p]);
+                                let shown = select(value[b], 0.0, masked(path) & hidden[b][p]);
                                 output[p][s][e] = fma(shown, weight[b][p], output[p][s][e]);
                             }
                         }

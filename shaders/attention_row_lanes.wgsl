@@ -18,7 +18,13 @@ fn main(
     let tile = step[c.tiles_at] + 2u * (g % tiles);
     let span = span_of(step[tile]);
     let i = step[tile + 1u];
-    let end = visible(span, i);
+    var end = visible(span, i);
+    var start = 0u;
+    if (WINDOW) {
+        let near = in_window(span, i, i, end, lane);
+        start = near.x / WG * WG;
+        end = near.y;
+    }
     let row = span.start + i;
     let k0 = c.k_offset + h / c.group * c.head_dim;
     let v0 = c.v_offset + h / c.group * c.head_dim;
@@ -33,7 +39,7 @@ fn main(
     var output: array<vec4f, LOADS>;
     var top = NEG_LARGE;
     var sum = 0.0;  // of this lane's keys
-    for (var first = 0u; first < end; first += WG) {
+    for (var first = start; first < end; first += WG) {
         let j = first + lane;
         let seen = (j < end) & allowed(span, i, min(j, end - 1u));
         let at = key_row(span, min(j, end - 1u));
@@ -75,7 +81,7 @@ fn main(
     if (WEIGHTS) {
         for (var j = lane; j < c.keys; j += WG) {
             var p = 0.0;
-            if (j < end && total != 0.0) {
+            if (j >= start && j < end && total != 0.0) {
                 // A key belongs to the same lane here and above.
                 let s = out[weights0 + j];
                 if (s != NEG_LARGE) { p = power_of_two((s - top) * LOG2_E) / total; }

@@ -74,6 +74,8 @@ const BREAKS: &[Break] = &[
     broken("attention", "attention_row_lanes", "fma(sum, shrink, p)", "sum + p", "111 tokens"),
     broken("attention", "attention_row_lanes", "output[0u] *= shrink;", "", "111 tokens"),
     broken("attention", "attention_row_lanes", "h / c.group", "h", "tapped true heads 4/2"),
+    broken("attention", "attention_row_lanes", "at - min(at, c.window) <= high", "at < high", "window Some(2)"),
+    broken("attention", "attention_lanes", "low - min(low, c.window) <= at", "low < at", "quads, causal true window Some(2)"),
     broken("attention", "attention_lanes", "(c.scale * LOG2_E)", "c.scale", "heads of 64"),
     broken("attention", "attention_lanes", "(j < stop) &", "(j <= stop) &", "59 tokens"),
     broken("attention", "attention_lanes", "|| allowed(span, i, j)", "|| !allowed(span, i, j)", "causal true"),

@@ -19,12 +19,6 @@ fn visible(span: Span, i: u32) -> u32 {
     return key_count(span);
 }
 
-// Keys before this one are seen by query i and by all that follow it.
-fn seen_by_all(span: Span, i: u32) -> u32 {
-    if (WINDOW) { return 0u; }
-    return visible(span, i);
-}
-
 // The bias of head h between query i and key j.
 fn bias_of(span: Span, h: u32, i: u32, j: u32) -> f32 {
     if (!BIAS) { return 0.0; }

@@ -195,6 +195,7 @@ impl Spec {
                 .number("LOADS", (self.bucket / 4).div_ceil(width))
                 .flag("WEIGHTS", self.weights)
                 .part("parts/power")
+                .part("parts/window")
                 .quads("q", 2, self.rows)
                 .quads("k", 3, self.rows)
                 .quads("v", 4, self.rows),
@@ -226,16 +227,17 @@ impl Spec {
 
 impl Spec {
     fn link_lanes(&self, width: u32, panels: u32) -> Link {
-        // A loop body of some 512 to 1,536 multiply-adds: as much as the instruction cache holds.
-        let keys = if self.bucket == 64 { 3 } else { 2 };
+        // A loop body of some 512 to 1,024 multiply-adds: as much as the instruction cache holds, and drivers compile soon.
+        let keys = 2;
         Link::new("attention_lanes", Constants::WGSL)
             .part("parts/power")
+            .part("parts/window")
             .number("WG", width)
             .number("PANELS", panels)
             .number("KEYS", keys)
             .number("QUADS", self.bucket / 4)
             .number("LOADS", (keys * self.bucket / 4).div_ceil(width))
-            .number("PATHS", if self.causal || self.window { 2 } else { 1 })
+            .number("PATHS", if self.causal && !self.window { 2 } else { 1 })
             .quads("q", 2, self.rows)
             .quads("k", 3, self.rows)
             .quads("v", 4, self.rows)
@@ -316,9 +318,22 @@ impl Attention<View> {
             _ => Err("head_dim is no multiple of 4".into()),
         });
         let direct = Rows::direct(inputs.iter().all(|v| quads(v)));
-        let aligned = matches!(spec.body, Body::Lanes { .. }) && self.y.as_ref().is_some_and(quads);
-        let candidate = |rows, choice: Choice| Candidate::new(Spec { rows, aligned, ..spec }, able.clone().and(choice));
-        [candidate(Rows::Mirror, mirrored), candidate(direct, Ok(()))]
+        // Numbers read one by one are so much code that drivers take seconds: so the tile is low, the head narrow.
+        let scalar = direct == Rows::Scalar;
+        let body = match spec.body {
+            Body::Lanes { width, .. } if scalar => Body::Lanes { width, panels: (8 / width).max(1) },
+            body => body,
+        };
+        let short = match scalar && spec.bucket > 64 {
+            true => Err("heads this wide are read as quads only".into()),
+            false => Ok(()),
+        };
+        let aligned = matches!(body, Body::Lanes { .. }) && self.y.as_ref().is_some_and(quads);
+        let candidate = |spec, choice: Choice| Candidate::new(Spec { aligned, ..spec }, able.clone().and(choice));
+        [
+            candidate(Spec { rows: Rows::Mirror, ..spec }, mirrored),
+            candidate(Spec { body, rows: direct, ..spec }, short),
+        ]
     }
 
     pub(super) fn dispatch(&self, spec: &super::Spec, _: Domain) -> Dispatch {

@@ -1,7 +1,7 @@
 // Fused attention where a workgroup is one subgroup of WG lanes, for PANELS * WG query rows of one sequence and head.
 //
 // A lane owns a row of each panel: its query, sum and output stay in registers. KEYS keys at a time are loaded once, a
-// quad to a lane, and broadcast number by number; each broadcast feeds all panels. Weights are 2^(score - top), where
+// quad to a lane, and broadcast quad by quad; each broadcast feeds all panels. Weights are 2^(score - top), where
 // top follows the greatest score only when that is 16 or more above it: so the inner loop neither takes a maximum of
 // exponentials nor rescales, and it ends early, to come again, in the rare block that makes top rise.
 //
@@ -90,12 +90,10 @@ fn main(
                 var score: array<array<f32, PANELS>, KEYS>;
                 var rise = false;
                 for (var s = 0u; s < QUADS; s++) { // unroll
-                    for (var e = 0u; e < 4u; e++) { // unroll
-                        for (var b = 0u; b < KEYS; b++) { // unroll
-                            let key = subgroupBroadcast(held[(b * QUADS + s) / WG][e], (b * QUADS + s) % WG);
-                            for (var p = 0u; p < PANELS; p++) { // unroll
-                                score[b][p] = fma(key, query[p][s][e], score[b][p]);
-                            }
+                    for (var b = 0u; b < KEYS; b++) { // unroll
+                        let key = subgroupBroadcast(held[(b * QUADS + s) / WG], (b * QUADS + s) % WG);
+                        for (var p = 0u; p < PANELS; p++) { // unroll
+                            score[b][p] += dot(key, query[p][s]);
                         }
                     }
                 }
@@ -130,16 +128,14 @@ fn main(
                     }
                 }
                 for (var s = 0u; s < QUADS; s++) { // unroll
-                    for (var e = 0u; e < 4u; e++) { // unroll
-                        var value: array<f32, KEYS>;
+                    var value: array<vec4f, KEYS>;
+                    for (var b = 0u; b < KEYS; b++) { // unroll
+                        value[b] = subgroupBroadcast(held[(b * QUADS + s) / WG], (b * QUADS + s) % WG);
+                    }
+                    for (var p = 0u; p < PANELS; p++) { // unroll
                         for (var b = 0u; b < KEYS; b++) { // unroll
-                            value[b] = subgroupBroadcast(held[(b * QUADS + s) / WG][e], (b * QUADS + s) % WG);
-                        }
-                        for (var p = 0u; p < PANELS; p++) { // unroll
-                            for (var b = 0u; b < KEYS; b++) { // unroll
-                                let shown = select(value[b], 0.0, masked(path) & hidden[b][p]);
-                                output[p][s][e] = fma(shown, weight[b][p], output[p][s][e]);
-                            }
+                            let shown = select(value[b], vec4f(0.0), masked(path) & hidden[b][p]);
+                            output[p][s] = fma(shown, vec4f(weight[b][p]), output[p][s]);
                         }
                     }
                 }

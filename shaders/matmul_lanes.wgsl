@@ -3,7 +3,7 @@
 // A software adapter runs a subgroup as one vector: a texel load is free of branches, a broadcast is one instruction,
 // and sums live in registers. A workgroup computes ROWS rows of 8 WG columns. A lane owns 8 columns: 4 neighbours of
 // each of two stripes. x is read once for all lanes, each of which holds a quad (4 neighbouring k) of one of HELD rows,
-// and is broadcast number by number. A sum is one chain over k, whatever ROWS is, and rows past the end are clamped:
+// and is broadcast quad by quad. A sum is one chain over k, whatever ROWS is, and rows past the end are clamped:
 // so a row's bits depend on nothing but that row.
 //
 // The header declares x [M, K], bias [N], residual [M, N] and y [M, N] with their `_quad` and `_put`.
@@ -47,11 +47,9 @@ fn main(
             }
             for (var row = 0u; row < ROWS; row++) { // unroll
                 for (var half = 0u; half < 2u; half++) { // unroll
-                    for (var part = 0u; part < 4u; part++) { // unroll
-                        let a = subgroupBroadcast(held[row / HELD][part], row % HELD * QUADS + pair * 2u + half);
-                        for (var col = 0u; col < 8u; col++) { // unroll
-                            sums[row][col] = fma(a, column[col][half][part], sums[row][col]);
-                        }
+                    let a = subgroupBroadcast(held[row / HELD], row % HELD * QUADS + pair * 2u + half);
+                    for (var col = 0u; col < 8u; col++) { // unroll
+                        sums[row][col] += dot(a, column[col][half]);
                     }
                 }
             }

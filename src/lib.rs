@@ -38,6 +38,10 @@
 //! The library turns on no backend of wgpu's: the application does.
 #![warn(missing_docs)]
 
+// What tests share with unit tests names this crate as they do.
+#[cfg(test)]
+extern crate self as wgformer;
+
 pub mod bench;
 #[cfg(all(feature = "blocking", not(target_arch = "wasm32")))]
 pub mod blocking;

@@ -158,7 +158,8 @@ impl Context {
             cache: None,
         });
         match now_or_never(scope.pop()).flatten() {
-            Some(error) => Err(gpu_error(&label, error)),
+            // A device that is lost refuses everything.
+            Some(error) => self.alive().and(Err(gpu_error(&label, error))),
             None => Ok(Pipeline { pipeline, layout }),
         }
     }
@@ -245,5 +246,20 @@ pub(crate) fn gpu_error(what: &str, error: wgpu::Error) -> Error {
     match error {
         wgpu::Error::OutOfMemory { source } => Error::OutOfMemory(format!("{what}: {source}")),
         other => Error::Gpu { what: what.into(), why: other.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_wgpu_are_told_apart() {
+        let source = || Box::<dyn std::error::Error + Send + Sync>::from("so it is");
+        let memory = gpu_error("the cache", wgpu::Error::OutOfMemory { source: source() });
+        assert!(matches!(&memory, Error::OutOfMemory(why) if why == "the cache: so it is"), "{memory}");
+        assert!(memory.to_string().contains("smaller batches"), "{memory}");
+        let other = gpu_error("a kernel", wgpu::Error::Internal { source: source(), description: "it broke".into() });
+        assert!(matches!(&other, Error::Gpu { what, .. } if what == "a kernel"), "{other}");
     }
 }

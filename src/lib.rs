@@ -42,6 +42,7 @@
 #[cfg(test)]
 extern crate self as wgformer;
 
+#[cfg(not(target_arch = "wasm32"))]
 pub mod bench;
 #[cfg(all(feature = "blocking", not(target_arch = "wasm32")))]
 pub mod blocking;

@@ -62,3 +62,8 @@ pub use gpu::{Caps, Context, Slice, Weight, packed_bytes, packed_fits, wanted};
 pub use graph::{Capacity, Cursor, Domain, Graph, Plan, Session, Span, Step, Weights};
 pub use kernel::Role;
 pub use wgpu;
+
+/// The README's code, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -5,10 +5,11 @@
 
 mod common;
 
-use common::{Random, block_on};
+use common::Random;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use wgformer::blocking::block_on;
 use wgformer::kernel::{
     Argmax, Attention, Batch, Embed, Gate, Keys, Layout, Matmul, Norm, Op, Pool, Qkv, Similarity, Softmax, View,
 };
@@ -77,7 +78,7 @@ fn holds(op: &'static str, draws: impl Strategy<Value = Vec<Case>>) {
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let gpu = common::context();
     let result = runner.run(&draws, |cases| {
-        let report = block_on(verify_cases(&gpu, vec![(op, cases)], &mut |_| {})).expect("the device runs");
+        let report = block_on(&gpu, verify_cases(&gpu, vec![(op, cases)], &mut |_| {})).expect("the device runs");
         prop_assert!(report.passed(), "{report}");
         Ok(())
     });

@@ -4,9 +4,9 @@ mod common;
 
 use common::{bits, block_on};
 use wgformer::kernel::Matmul;
-use wgformer::model::forward::Outputs;
+use wgformer::model::forward::{Outputs, Sizes};
 use wgformer::model::{Blueprint, Files, Model};
-use wgformer::{Capacity, Context, Role, Slice, Step};
+use wgformer::{Capacity, Context, Plan, Role, Slice, Step};
 
 const DIR: &str = "tests/golden/bert-tiny";
 const TEXTS: [&[u32]; 3] = [&[2, 57, 13, 99, 41, 8, 3], &[2, 3], &[2, 90, 90, 17, 3]];
@@ -34,6 +34,13 @@ fn a_second_model_of_the_same_kernels_compiles_nothing() {
     let want = vectors(&folder);
     let compiled = gpu.pipelines();
     assert!(compiled > 5, "{compiled}");
+    // A plan that is ready before any weights are read.
+    let blueprint = Blueprint::open(DIR).expect("a blueprint");
+    let graph = blueprint.graph(Role::Full, blueprint.embedding(), Sizes::default());
+    let plan = Plan::compile(gpu.caps(), &graph, Role::Full, Capacity::packed(1, 1)).expect("a plan");
+    let other = Context::new(gpu.device(), gpu.queue()).expect("a context");
+    other.prepare([&plan]).expect("compiled");
+    assert_eq!(other.pipelines(), compiled);
     // From bytes, on a clone of the context; other lengths, other capacities.
     let bytes = block_on(Model::from_bytes(&gpu.clone(), files())).expect("a model");
     assert_eq!(vectors(&bytes), want);
@@ -54,8 +61,7 @@ fn ids_and_vectors_need_not_leave_the_gpu() {
     let model = block_on(Model::load(&gpu, DIR)).expect("a model");
     let want = vectors(&model);
     let (count, width) = (TEXTS.len(), want[0].len());
-    let embedding = Some((model.blueprint().sentence().pooling, model.blueprint().sentence().normalize));
-    let plan = model.plan(Role::Full, Outputs { embedding, ..Outputs::default() }, Capacity::packed(32, 4));
+    let plan = model.plan(Role::Full, model.blueprint().embedding(), Capacity::packed(32, 4));
     let mut session = block_on(model.session([plan.expect("a plan")])).expect("a session");
 
     let ids = TEXTS.concat();

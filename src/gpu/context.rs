@@ -196,8 +196,11 @@ pub(crate) fn compile_all<'a, T: Send>(
 ) -> Result<()> {
     let key = |gpu: &Context, spec| (Arc::as_ptr(&gpu.0) as usize, spec);
     let todo: HashMap<_, _> = wanted.into_iter().map(|(gpu, spec, args)| (key(gpu, spec), (gpu, spec, args))).collect();
+    let mut todo: Vec<_> = todo.into_values().collect();
+    // The longest first, so that no thread is left alone with it at the end.
+    todo.sort_by_cached_key(|(_, spec, _)| std::cmp::Reverse(spec.source().len()));
     let compile = |(gpu, spec, args): (&Context, Spec, Vec<Arg<T>>)| gpu.pipeline(&spec, &args).map(drop);
-    let queue = Mutex::new(todo.into_values());
+    let queue = Mutex::new(todo.into_iter());
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
     let work = || std::iter::from_fn(next).try_for_each(compile);
     #[cfg(target_arch = "wasm32")]

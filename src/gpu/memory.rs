@@ -18,7 +18,10 @@ impl Context {
         self.alive().map(|()| buffer)
     }
 
-    /// A texture of one level that kernels load from.
+    /// A texture of one level that kernels load from, at least so large.
+    ///
+    /// Mesa's software driver generates a kernel's code anew for sizes that are powers of two (seconds for the larger
+    /// kernels), so no size is one, where the limits allow.
     ///
     /// # Errors
     /// As [`Self::buffer`].
@@ -29,6 +32,8 @@ impl Context {
         height: u32,
         format: wgpu::TextureFormat,
     ) -> Result<wgpu::Texture> {
+        let limit = self.caps().limits.max_texture_dimension_2d;
+        let [width, height] = [width, height].map(|n| no_power_of_two(n, limit));
         let descriptor = wgpu::TextureDescriptor {
             label: Some(label),
             size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
@@ -70,5 +75,21 @@ impl Context {
             Some(error) => Err(gpu_error(label, error)),
             None => Ok(made),
         }
+    }
+}
+
+/// The least number from `n` on that is no power of two; `n` where that is beyond the limit.
+fn no_power_of_two(n: u32, limit: u32) -> u32 {
+    (n..=limit).find(|n| !n.is_power_of_two()).unwrap_or(n)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::no_power_of_two;
+
+    #[test]
+    fn sizes_are_no_powers_of_two() {
+        let sizes = [1, 2, 3, 4, 1024, 8191, 8192, 9000];
+        assert_eq!(sizes.map(|n| no_power_of_two(n, 8192)), [3, 3, 3, 5, 1025, 8191, 8192, 9000]);
     }
 }

@@ -40,6 +40,20 @@ impl std::fmt::Debug for Session {
     }
 }
 
+impl Context {
+    /// Compiles the pipelines of these plans that are not made yet, on as many threads as the machine has.
+    ///
+    /// Sessions do so themselves; natively, a thread of the caller's may do it before, while the weights load.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`]; what the driver says of a kernel.
+    pub fn prepare<'a>(&self, plans: impl IntoIterator<Item = &'a Plan>) -> Result<()> {
+        self.alive()?;
+        let nodes = plans.into_iter().flat_map(|plan| &plan.nodes);
+        compile_all(nodes.map(|node| (self, node.spec, node.op.args())))
+    }
+}
+
 impl Session {
     /// Allocates the buffers, compiles the pipelines that are new, and makes all bind groups.
     ///
@@ -51,8 +65,7 @@ impl Session {
             let why = "a plan was compiled for another device's capabilities; compile it with those of this context";
             return Err(Error::Unsupported { what: "the session".into(), why: why.into() });
         }
-        gpu.alive()?;
-        compile_all(plans.iter().flat_map(|p| &p.nodes).map(|node| (gpu, node.spec, node.op.args())))?;
+        gpu.prepare(&plans)?;
         let (buffers, pool, step) = allocate(gpu, &plans)?;
         let sizes = mirrors::sizes(plans.iter().flat_map(|p| p.nodes.iter().map(|node| (node, &p.graph))));
         let textures = sizes.into_iter().map(|bytes| gpu.mirror_texture(bytes)).collect::<Result<_>>()?;

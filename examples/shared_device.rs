@@ -3,7 +3,6 @@
 //! A renderer draws into a texture and a sentence encoder computes its vector in the same command encoder. The ids come
 //! from a buffer of the caller's, and the vector stays in one: nothing is read back but what this example checks.
 
-use wgformer::model::forward::Outputs;
 use wgformer::model::{Blueprint, Model};
 use wgformer::{Capacity, Context, Role, Step};
 
@@ -22,9 +21,7 @@ pub async fn frame(device: &wgpu::Device, queue: &wgpu::Queue, dir: &str) -> Res
     // Once: the model, a session for up to 32 tokens, and the caller's own buffers.
     let gpu = Context::new(device, queue)?;
     let model = Model::build(&gpu, Blueprint::open(dir)?).await?;
-    let sentence = model.blueprint().sentence();
-    let outputs = Outputs { embedding: Some((sentence.pooling, sentence.normalize)), ..Outputs::default() };
-    let plan = model.plan(Role::Full, outputs, Capacity::packed(32, 1))?;
+    let plan = model.plan(Role::Full, model.blueprint().embedding(), Capacity::packed(32, 1))?;
     let mut session = model.session([plan]).await?;
     let width = model.blueprint().arch().encoder.as_ref().map_or(0, |stack| stack.width);
     let usage = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;

@@ -38,6 +38,11 @@
 //! The library turns on no backend of wgpu's: the application does.
 #![warn(missing_docs)]
 
+// What tests share with unit tests names this crate as they do.
+#[cfg(test)]
+extern crate self as wgformer;
+
+#[cfg(not(target_arch = "wasm32"))]
 pub mod bench;
 #[cfg(all(feature = "blocking", not(target_arch = "wasm32")))]
 pub mod blocking;
@@ -57,3 +62,8 @@ pub use gpu::{Caps, Context, Slice, Weight, packed_bytes, packed_fits, wanted};
 pub use graph::{Capacity, Cursor, Domain, Graph, Plan, Session, Span, Step, Weights};
 pub use kernel::Role;
 pub use wgpu;
+
+/// The README's code, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -59,16 +59,22 @@ impl Args {
     /// Opens what was asked for, and says so.
     pub fn open(&self) -> Result<Device, Failure> {
         let device = self.choose()?;
+        self.tell(&device);
+        Ok(device)
+    }
+
+    /// Says where it runs.
+    pub fn tell(&self, device: &Device) {
         if !self.quiet {
-            note(&match &device {
+            note(&match device {
                 Device::Gpu(gpu) => format!("on {}; tier {}", describe(&gpu.device().adapter_info()), tier(gpu.caps())),
                 Device::Cpu => "on the CPU reference (f32, one thread); no GPU is used".into(),
             });
         }
-        Ok(device)
     }
 
-    fn choose(&self) -> Result<Device, Failure> {
+    /// Opens what was asked for.
+    pub fn choose(&self) -> Result<Device, Failure> {
         match (self.device, &self.adapter) {
             (Kind::Cpu, Some(_)) => {
                 Err(Failure::new("--adapter chooses a GPU; leave it out, or leave out `--device cpu`"))

@@ -7,7 +7,9 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use serde::Serialize;
 use wgformer::blocking::block_on;
+use wgformer::model::forward::Sizes;
 use wgformer::model::{Blueprint, Model};
+use wgformer::{Capacity, Plan, Role};
 
 use crate::device;
 use crate::output::{Failure, note, print, progress};
@@ -43,14 +45,11 @@ type Text = Result<String, Failure>;
 
 pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
     let blueprint = Blueprint::open(&args.model)?;
-    // A folder that cannot embed says so before any device is opened.
-    wgformer::text::Tokenizer::of(&blueprint)?;
     let limit = blueprint.sentence().max_tokens(blueprint.arch());
     let texts = if args.texts.is_empty() { lines(device.quiet) } else { given(args.texts) };
     let first =
         texts.recv().map_err(|_| Failure::new("no text; give texts as arguments, or one a line on standard input"))?;
-    let opened = device.open()?;
-    let model = opened.model(blueprint)?;
+    let model = load(device, blueprint)?;
     let hidden = device.quiet || std::io::stdout().is_terminal();
     let bar = progress(None, "texts embedded", hidden);
     let mut next = Some(first);
@@ -71,6 +70,32 @@ pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
     }
     bar.finish_and_clear();
     Ok(ExitCode::SUCCESS)
+}
+
+/// The model, ready to embed. What takes time is done side by side: the tokenizer is parsed while a device is opened, and
+/// kernels are compiled while weights are loaded.
+fn load(device: &device::Args, blueprint: Blueprint) -> Result<Model, Failure> {
+    let opened = std::thread::scope(|scope| {
+        let tokenizer = scope.spawn(|| blueprint.text_tokenizer().map(drop));
+        let opened = device.choose();
+        // A folder that cannot embed says so before anything is said of a device.
+        join(tokenizer)??;
+        opened
+    })?;
+    device.tell(&opened);
+    let Some(gpu) = opened.gpu() else { return opened.model(blueprint) };
+    let graph = blueprint.graph(Role::Full, blueprint.embedding(), Sizes::default());
+    let plan = Plan::compile(gpu.caps(), &graph, Role::Full, Capacity::packed(1, 1))?;
+    std::thread::scope(|scope| {
+        let kernels = scope.spawn(|| gpu.prepare([&plan]));
+        let model = opened.model(blueprint);
+        join(kernels)??;
+        model
+    })
+}
+
+fn join<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> Result<T, Failure> {
+    thread.join().map_err(|_| Failure::new("a thread panicked; please report this"))
 }
 
 fn embed(model: &Model, texts: &[String], limit: usize, quiet: bool) -> Result<(), Failure> {

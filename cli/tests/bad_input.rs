@@ -1,75 +1,14 @@
 //! What the command line says to bad input: one line, exit code 2, nothing left behind. And to good input: the goldens.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+mod common;
 
+use std::path::{Path, PathBuf};
+
+use common::{Folder, golden, refused, text, wgformer};
 use wgformer::weights::{Checkpoint, Values, write_safetensors};
 
 /// As in the crate's own golden tests.
 const TOLERANCE: f32 = 2e-4;
-
-/// A folder that goes when it is dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir_all(&path).expect("a folder");
-        Self(path)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    /// A copy of a golden's model in a folder of this name.
-    fn model(&self, name: &str) -> PathBuf {
-        let to = self.path(name);
-        std::fs::create_dir_all(&to).expect("a folder");
-        for file in ["config.json", "model.safetensors"] {
-            std::fs::copy(golden("bert-tiny").join(file), to.join(file)).expect("a copy");
-        }
-        to
-    }
-
-    fn names(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(&self.0).expect("a folder");
-        let mut names: Vec<_> = entries.map(|e| e.expect("e").file_name().to_string_lossy().into_owned()).collect();
-        names.sort();
-        names
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(name)
-}
-
-fn wgformer(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_wgformer")).args(args).output().expect("the binary starts")
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("a path in UTF-8")
-}
-
-/// Asserts that it failed as it should, and gives the line.
-fn refused(what: &str, out: &Output) -> String {
-    let error = String::from_utf8(out.stderr.clone()).expect("UTF-8");
-    assert_eq!(out.status.code(), Some(2), "{what}: {error}");
-    assert!(out.stdout.is_empty(), "{what}: {}", String::from_utf8_lossy(&out.stdout));
-    assert!(error.starts_with("error: ") && error.lines().count() == 1, "{what}: {error}");
-    for word in ["panicked", "RUST_BACKTRACE", "unwrap"] {
-        assert!(!error.contains(word), "{what}: {error}");
-    }
-    error
-}
 
 /// Runs `forward` on the reference; the folder must be as it was.
 fn refuses(folder: &Folder, what: &str, model: &Path, input: &Path, says: &str) {
@@ -127,6 +66,34 @@ fn bad_models() {
     refuses(&folder, "an endless header", &model, &input, "model.safetensors");
 }
 
+type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;
+
+#[test]
+fn tensors_that_are_not_the_configurations() {
+    let folder = Folder::new("tensors");
+    let (input, model) = (input(&folder), folder.model("model"));
+    let whole = Checkpoint::open(golden("bert-tiny")).expect("a checkpoint");
+    let tensor = |name: &str| {
+        let tensor = whole.get(name).expect(name);
+        (name.to_owned(), tensor.shape.clone(), tensor.to_f32())
+    };
+    let name = "encoder.layer.1.output.dense.weight";
+    let refuse = |what: &str, says: [&str; 2], change: &dyn Fn(&mut Tensors)| {
+        let mut tensors: Tensors = whole.names().map(tensor).collect();
+        change(&mut tensors);
+        let list: Vec<_> = tensors.iter().map(|(n, s, v)| (n.as_str(), s.as_slice(), Values::F32(v))).collect();
+        std::fs::write(model.join("model.safetensors"), write_safetensors(&list).expect("a file")).expect("written");
+        says.iter().for_each(|says| refuses(&folder, what, &model, &input, says));
+    };
+    refuse("a missing tensor", [name, "missing"], &|t| t.retain(|(n, ..)| n != name));
+    refuse("a misshapen tensor", [name, "expected shape"], &|t| {
+        t.iter_mut().filter(|(n, ..)| n == name).for_each(|(_, shape, _)| shape.reverse());
+    });
+    refuse("an unused tensor", ["encoder.layer.9.new", "another model"], &|t| {
+        t.push(("encoder.layer.9.new".into(), vec![1], vec![0.0]));
+    });
+}
+
 #[test]
 fn bad_configs() {
     let folder = Folder::new("configs");
@@ -145,6 +112,12 @@ fn bad_configs() {
         ("no model_type", changed("\"model_type\"", "\"type\""), "model_type"),
         ("unknown activation", changed("\"gelu\"", "\"wiggle\""), "wiggle"),
         ("text for a number", changed("\"hidden_size\": 60", "\"hidden_size\": \"wide\""), "hidden_size"),
+        (
+            "positions of another kind",
+            changed("\"hidden_size\"", "\"position_embedding_type\": \"relative_key\", \"hidden_size\""),
+            "position_embedding_type",
+        ),
+        ("layers in a billion", changed("\"num_hidden_layers\": 3", "\"num_hidden_layers\": 1000000000"), "1024"),
         ("a negative size", changed("\"hidden_size\": 60", "\"hidden_size\": -60"), "hidden_size"),
         ("no width", changed("\"hidden_size\": 60", "\"hidden_size\": 0"), ""),
         ("another width", changed("\"hidden_size\": 60", "\"hidden_size\": 65"), ""),

@@ -158,7 +158,8 @@ impl Context {
             cache: None,
         });
         match now_or_never(scope.pop()).flatten() {
-            Some(error) => Err(gpu_error(&label, error)),
+            // A device that is lost refuses everything.
+            Some(error) => self.alive().and(Err(gpu_error(&label, error))),
             None => Ok(Pipeline { pipeline, layout }),
         }
     }
@@ -195,8 +196,11 @@ pub(crate) fn compile_all<'a, T: Send>(
 ) -> Result<()> {
     let key = |gpu: &Context, spec| (Arc::as_ptr(&gpu.0) as usize, spec);
     let todo: HashMap<_, _> = wanted.into_iter().map(|(gpu, spec, args)| (key(gpu, spec), (gpu, spec, args))).collect();
+    let mut todo: Vec<_> = todo.into_values().collect();
+    // The longest first, so that no thread is left alone with it at the end.
+    todo.sort_by_cached_key(|(_, spec, _)| std::cmp::Reverse(spec.source().len()));
     let compile = |(gpu, spec, args): (&Context, Spec, Vec<Arg<T>>)| gpu.pipeline(&spec, &args).map(drop);
-    let queue = Mutex::new(todo.into_values());
+    let queue = Mutex::new(todo.into_iter());
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
     let work = || std::iter::from_fn(next).try_for_each(compile);
     #[cfg(target_arch = "wasm32")]
@@ -245,5 +249,20 @@ pub(crate) fn gpu_error(what: &str, error: wgpu::Error) -> Error {
     match error {
         wgpu::Error::OutOfMemory { source } => Error::OutOfMemory(format!("{what}: {source}")),
         other => Error::Gpu { what: what.into(), why: other.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_wgpu_are_told_apart() {
+        let source = || Box::<dyn std::error::Error + Send + Sync>::from("so it is");
+        let memory = gpu_error("the cache", wgpu::Error::OutOfMemory { source: source() });
+        assert!(matches!(&memory, Error::OutOfMemory(why) if why == "the cache: so it is"), "{memory}");
+        assert!(memory.to_string().contains("smaller batches"), "{memory}");
+        let other = gpu_error("a kernel", wgpu::Error::Internal { source: source(), description: "it broke".into() });
+        assert!(matches!(&other, Error::Gpu { what, .. } if what == "a kernel"), "{other}");
     }
 }

@@ -207,6 +207,7 @@ impl Link {
 }
 
 /// The source of a kernel that only measures the adapter: it has no parts and no constants but `numbers`.
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn bench_source(name: &'static str, numbers: &[(&'static str, u32)]) -> String {
     let header: String = numbers.iter().map(|(name, value)| format!("const {name} = {value}u;\n")).collect();
     header + &unroll(file(name), &numbers.iter().copied().collect())

@@ -6,7 +6,6 @@
 
 use super::{Bound, Caps, Context};
 use crate::Result;
-use crate::gpu::context::{gpu_error, now_or_never};
 use crate::kernel::{Arg, Spec, View};
 
 /// Texels in a row of a mirror: 16 KiB, so that rows may be copied (they align to 256 bytes).
@@ -27,21 +26,8 @@ pub(crate) fn fits(caps: &Caps, view: &View) -> Result<(), String> {
 impl Context {
     /// A texture for mirrors of up to `bytes` bytes.
     pub(crate) fn mirror_texture(&self, bytes: u64) -> Result<wgpu::Texture> {
-        let scope = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let texture = self.device().create_texture(&wgpu::TextureDescriptor {
-            label: Some("mirror"),
-            size: wgpu::Extent3d { width: WIDE, height: bytes.div_ceil(ROW).max(1) as u32, depth_or_array_layers: 1 },
-            mip_level_count: 1,
-            sample_count: 1,
-            dimension: wgpu::TextureDimension::D2,
-            format: wgpu::TextureFormat::Rgba32Float,
-            usage: wgpu::TextureUsages::STORAGE_BINDING | wgpu::TextureUsages::COPY_DST,
-            view_formats: &[],
-        });
-        match now_or_never(scope.pop()).flatten() {
-            Some(error) => Err(gpu_error("mirror", error)),
-            None => Ok(texture),
-        }
+        let height = bytes.div_ceil(ROW).max(1) as u32;
+        self.texture("mirror", WIDE, height, wgpu::TextureFormat::Rgba32Float)
     }
 }
 

@@ -3,6 +3,7 @@
 mod caps;
 mod context;
 pub(crate) mod link;
+mod memory;
 pub(crate) mod mirror;
 pub(crate) mod pack;
 pub mod readback;
@@ -10,7 +11,7 @@ mod record;
 
 pub use caps::{Caps, wanted};
 pub use context::Context;
-pub(crate) use context::{Bound, Pipeline, compile_all, gpu_error, now_or_never};
+pub(crate) use context::{Bound, Pipeline, compile_all};
 pub use pack::{packed_bytes, packed_fits};
 pub(crate) use record::grid;
 pub use record::{Slice, Weight};

@@ -5,7 +5,6 @@
 //! neighbouring texels, each a quad (f32) or two quads (f16, bf16) of a column of its own. K is padded to 4W and N to 8W
 //! with zeros. Stripes that are too many for the height go to the right of the others.
 
-use super::context::{gpu_error, now_or_never};
 use super::{Caps, Context, Weight};
 use crate::kernel::{Layout, View};
 use crate::weights::DType;
@@ -116,7 +115,7 @@ impl Context {
     ///
     /// # Errors
     /// [`Error::Unsupported`] where [`packed_fits`] says no; [`Error::Shape`] when the bytes are not `n * k` elements;
-    /// [`Error::OutOfMemory`].
+    /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub fn pack_weight(&self, n: usize, k: usize, dtype: DType, layout: Layout, bytes: &[u8]) -> Result<Weight> {
         let shape = |expected: String, got: String| Error::Shape { op: "pack_weight", what: "bytes", expected, got };
         if bytes.len() != n * k * dtype.size() || n * k == 0 {
@@ -127,7 +126,8 @@ impl Context {
         }
         let unsupported = |why| Error::Unsupported { what: "a packed weight".into(), why };
         let g = Geometry::new(self.caps(), n, k, dtype).map_err(unsupported)?;
-        let texture = self.packed_texture(&g, dtype)?;
+        let (width, height) = ((g.stacks * g.wide) as u32, (g.stack * 4) as u32);
+        let texture = self.texture("packed weight", width, height, packed_format(dtype))?;
         let source = Source { bytes, n, k, size: dtype.size(), layout };
         let row_bytes = g.wide * TEXEL;
         let block = (BLOCK / (4 * row_bytes)).clamp(1, g.stack);
@@ -148,28 +148,6 @@ impl Context {
             }
         }
         Ok(Weight { texture: texture.create_view(&Default::default()), view: View::dense(n, k, dtype) })
-    }
-
-    fn packed_texture(&self, g: &Geometry, dtype: DType) -> Result<wgpu::Texture> {
-        let scope = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let texture = self.device().create_texture(&wgpu::TextureDescriptor {
-            label: Some("packed weight"),
-            size: wgpu::Extent3d {
-                width: (g.stacks * g.wide) as u32,
-                height: (g.stack * 4) as u32,
-                depth_or_array_layers: 1,
-            },
-            mip_level_count: 1,
-            sample_count: 1,
-            dimension: wgpu::TextureDimension::D2,
-            format: packed_format(dtype),
-            usage: wgpu::TextureUsages::STORAGE_BINDING | wgpu::TextureUsages::COPY_DST,
-            view_formats: &[],
-        });
-        match now_or_never(scope.pop()).flatten() {
-            Some(error) => Err(gpu_error("packed weight", error)),
-            None => Ok(texture),
-        }
     }
 
     fn write_rows(&self, texture: &wgpu::Texture, origin: wgpu::Origin3d, wide: usize, rows: &[u8]) {

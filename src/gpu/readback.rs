@@ -9,12 +9,11 @@ use crate::{Error, Result};
 
 /// A copy on its way to the host: recorded by [`Context::read_later`], awaited after the submission.
 #[derive(Debug)]
-pub struct Download {
-    buffer: wgpu::Buffer,
-}
+pub struct Download(Result<wgpu::Buffer>);
 
 impl Context {
-    /// Records a copy of `size` bytes from `offset`; submit the encoder, then await [`Download::bytes`].
+    /// Records a copy of `size` bytes from `offset`; submit the encoder, then await [`Download::bytes`], which also tells
+    /// of what went wrong here.
     pub fn read_later(
         &self,
         encoder: &mut wgpu::CommandEncoder,
@@ -22,16 +21,12 @@ impl Context {
         offset: u64,
         size: u64,
     ) -> Download {
-        let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
-            label: Some("download"),
-            size: size.max(4).next_multiple_of(4),
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        if size > 0 {
-            encoder.copy_buffer_to_buffer(source, offset, &buffer, 0, size.next_multiple_of(4));
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let buffer = self.buffer("download", size.max(4).next_multiple_of(4), usage);
+        if let (Ok(buffer), true) = (&buffer, size > 0) {
+            encoder.copy_buffer_to_buffer(source, offset, buffer, 0, size.next_multiple_of(4));
         }
-        Download { buffer }
+        Download(buffer)
     }
 }
 
@@ -81,14 +76,15 @@ impl Download {
     /// The bytes, once the GPU has made them.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`].
+    /// [`Error::DeviceLost`], [`Error::OutOfMemory`].
     pub async fn bytes(self, gpu: &Context) -> Result<Vec<u8>> {
+        let buffer = self.0?;
         let signal = Signal::default();
         let raised = signal.clone();
-        self.buffer.map_async(wgpu::MapMode::Read, .., move |result| raise(&raised, result));
+        buffer.map_async(wgpu::MapMode::Read, .., move |result| raise(&raised, result));
         signalled(gpu, signal).await?.map_err(|e| Error::DeviceLost(e.to_string()))?;
-        let bytes = self.buffer.get_mapped_range(..).map_err(|e| Error::DeviceLost(e.to_string()))?.to_vec();
-        self.buffer.unmap();
+        let bytes = buffer.get_mapped_range(..).map_err(|e| Error::DeviceLost(e.to_string()))?.to_vec();
+        buffer.unmap();
         Ok(bytes)
     }
 

@@ -1,7 +1,5 @@
 //! Level 1: an op over the caller's buffers, recorded into the caller's encoder.
 
-use wgpu::util::DeviceExt;
-
 use super::{Bound, Context, mirror};
 use crate::graph::step::{Domain, Needs, Step};
 use crate::kernel::{Access, Arg, Keys, Op, Spec, View};
@@ -111,7 +109,8 @@ impl Context {
     /// Nothing is submitted and nothing blocks. The kernel is the best this device can run.
     ///
     /// # Errors
-    /// [`Error::Shape`], [`Error::Alias`], [`Error::Limit`], or what the driver says of a kernel.
+    /// [`Error::Shape`], [`Error::Alias`], [`Error::Limit`], [`Error::OutOfMemory`], [`Error::DeviceLost`], or what the
+    /// driver says of a kernel.
     pub fn record<'a>(
         &self,
         encoder: &mut wgpu::CommandEncoder,
@@ -178,11 +177,8 @@ impl Context {
         let constants = bytes.len().next_multiple_of(16);
         bytes.resize(256.max(constants), 0);
         bytes.extend_from_slice(bytemuck::cast_slice(&step.words(&heights)));
-        let buffer = self.device().create_buffer_init(&wgpu::util::BufferInitDescriptor {
-            label: Some(op.name()),
-            contents: &bytes,
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE,
-        });
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE;
+        let buffer = self.buffer_of(op.name(), &bytes, usage)?;
         let part = |offset, size| wgpu::BufferBinding { buffer: &buffer, offset, size };
         let size = wgpu::BufferSize::new(constants as u64);
         let mirrors = self.mirror(encoder, spec, &bound)?;

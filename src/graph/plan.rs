@@ -168,29 +168,33 @@ impl Plan {
     }
 
     fn check_limits(&self, caps: &Caps) -> Result<()> {
-        let binding = caps.limits.max_storage_buffer_binding_size.min(caps.limits.max_buffer_size);
         for node in &self.nodes {
-            for arg in node.args() {
-                let (view, place) = arg.handle;
-                let bytes = bytes_of(view);
-                if bytes > binding && !matches!(place, Place::Weight(WeightKey { packed: true, .. })) {
-                    let limit = "max_storage_buffer_binding_size";
-                    let what = format!("{}: {} [{}, {}]", node.name, arg.name, view.rows, view.cols);
-                    let remedy =
-                        "use smaller batches, or create the device with the limits of `wgformer::wanted`".into();
-                    return Err(Error::Limit { what, limit, need: bytes, have: binding, remedy });
-                }
+            for arg in node.args().filter(|a| !matches!(a.handle.1, Place::Weight(WeightKey { packed: true, .. }))) {
+                fits(caps, &node.name, arg.name, arg.handle.0)?;
             }
         }
-        Ok(())
+        let words = self.capacity.step_words(&self.heights);
+        fits(caps, "the step", "integers", &View::dense(words, 1, DType::U32))
     }
+}
+
+/// A tensor can be bound whole.
+fn fits(caps: &Caps, node: &str, argument: &str, view: &View) -> Result<()> {
+    let (need, have) = (bytes_of(view), caps.limits.max_storage_buffer_binding_size.min(caps.limits.max_buffer_size));
+    if need <= have {
+        return Ok(());
+    }
+    let what = format!("{node}: {argument} [{}, {}]", view.rows, view.cols);
+    let remedy = "use smaller batches, or create the device with the limits of `wgformer::wanted`".into();
+    Err(Error::Limit { what, limit: "max_storage_buffer_binding_size", need, have, remedy })
 }
 
 /// Bytes from the start of a view's buffer to its end.
 pub(crate) fn bytes_of(view: &View) -> u64 {
     let stride = view.stride.max(view.cols);
-    let rows = view.offset / stride + view.rows;
-    ((rows * stride * view.dtype.size()) as u64).next_multiple_of(4).max(4)
+    let rows = (view.offset / stride.max(1)).saturating_add(view.rows);
+    let bytes = rows.saturating_mul(stride).saturating_mul(view.dtype.size()) as u64;
+    bytes.checked_next_multiple_of(4).unwrap_or(u64::MAX).max(4)
 }
 
 struct Compiler<'a> {
@@ -218,6 +222,12 @@ impl Compiler<'_> {
             Op::Attention(op) => Op::Attention(Attention { role: self.role, ..op }),
             other => other,
         };
+        // Before shapes: a capacity beyond the device is the limit's matter.
+        for (arg, view) in
+            op.args().iter().zip(views.args()).filter(|(arg, _)| self.info(arg.handle).kind != Kind::Weight)
+        {
+            fits(self.caps, name, arg.name, view.handle)?;
+        }
         views.check()?;
         let weight = match op {
             Op::Matmul(op) if op.layout == Layout::Nk => Some(op.w),

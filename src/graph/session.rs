@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::mirrors::{self, Copy, Extent};
 use super::plan::{Node, Place, bytes_of};
 use super::{Plan, Step, Weights};
-use crate::gpu::{Bound, Context, Pipeline, compile_all, gpu_error, grid};
+use crate::gpu::{Bound, Context, Pipeline, compile_all, grid};
 use crate::kernel::{Arg, Role};
 use crate::{Error, Result};
 
@@ -40,23 +40,35 @@ impl std::fmt::Debug for Session {
     }
 }
 
+impl Context {
+    /// Compiles the pipelines of these plans that are not made yet, on as many threads as the machine has.
+    ///
+    /// Sessions do so themselves; natively, a thread of the caller's may do it before, while the weights load.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`]; what the driver says of a kernel.
+    pub fn prepare<'a>(&self, plans: impl IntoIterator<Item = &'a Plan>) -> Result<()> {
+        self.alive()?;
+        let nodes = plans.into_iter().flat_map(|plan| &plan.nodes);
+        compile_all(nodes.map(|node| (self, node.spec, node.op.args())))
+    }
+}
+
 impl Session {
     /// Allocates the buffers, compiles the pipelines that are new, and makes all bind groups.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`]; what the driver says of a kernel.
+    /// [`Error::OutOfMemory`], [`Error::DeviceLost`]; what the driver says of a kernel.
     pub async fn new(gpu: &Context, weights: &Weights, plans: impl IntoIterator<Item = Plan>) -> Result<Self> {
         let plans: Vec<Plan> = plans.into_iter().collect();
         if plans.iter().any(|plan| plan.caps != *gpu.caps()) {
             let why = "a plan was compiled for another device's capabilities; compile it with those of this context";
             return Err(Error::Unsupported { what: "the session".into(), why: why.into() });
         }
-        compile_all(plans.iter().flat_map(|p| &p.nodes).map(|node| (gpu, node.spec, node.op.args())))?;
-        let oom = gpu.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let (buffers, pool, step) = allocate(gpu, &plans);
+        gpu.prepare(&plans)?;
+        let (buffers, pool, step) = allocate(gpu, &plans)?;
         let sizes = mirrors::sizes(plans.iter().flat_map(|p| p.nodes.iter().map(|node| (node, &p.graph))));
         let textures = sizes.into_iter().map(|bytes| gpu.mirror_texture(bytes)).collect::<Result<_>>()?;
-        let oom = oom.pop();
         let mut session = Self {
             belt: wgpu::util::StagingBelt::new(gpu.device().clone(), step.size().max(4096)),
             gpu: gpu.clone(),
@@ -71,10 +83,7 @@ impl Session {
             let dispatches = session.bind(&plan, weights)?;
             session.plans.push(Ready { plan, dispatches });
         }
-        match oom.await {
-            Some(error) => Err(gpu_error("the session's buffers", error)),
-            None => Ok(session),
-        }
+        Ok(session)
     }
 
     /// A persistent tensor's buffer, by its name: ids, outputs, taps, the KV cache.
@@ -90,7 +99,7 @@ impl Session {
     /// Records a whole replay.
     ///
     /// # Errors
-    /// [`Error::Capacity`] or [`Error::Input`] for a step that the session cannot hold.
+    /// [`Error::Capacity`] or [`Error::Input`] for a step that the session cannot hold; [`Error::DeviceLost`].
     pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, role: Role, step: &Step) -> Result<()> {
         self.begin(encoder, role, step)?.record(encoder, usize::MAX)
     }
@@ -106,14 +115,15 @@ impl Session {
         let plan = &self.plans[index].plan;
         step.check(plan.needs)?;
         check_capacity(plan, step)?;
+        self.gpu.alive()?;
         let words = step.words(&plan.heights);
         let counts = step.counts(&plan.heights);
         let groups = plan.nodes.iter().map(|n| n.work.groups(&counts)).collect();
         let extent = Extent::new(counts, step);
         if let (Some(ids), Some(buffer)) = (&step.ids, self.buffers.get("ids")) {
-            upload(&mut self.belt, encoder, buffer, ids);
+            upload(&mut self.belt, encoder, buffer, ids)?;
         }
-        upload(&mut self.belt, encoder, &self.step, &words);
+        upload(&mut self.belt, encoder, &self.step, &words)?;
         self.belt.finish_and_recall_on_submit(encoder);
         Ok(Cursor { session: self, plan: index, groups, extent, next: 0 })
     }
@@ -124,14 +134,7 @@ impl Session {
         for (i, node) in plan.nodes.iter().enumerate() {
             constants[i * SLOT..][..node.constants.len()].copy_from_slice(&node.constants);
         }
-        let uniform = wgpu::util::DeviceExt::create_buffer_init(
-            self.gpu.device(),
-            &wgpu::util::BufferInitDescriptor {
-                label: Some("constants"),
-                contents: &constants,
-                usage: wgpu::BufferUsages::UNIFORM,
-            },
-        );
+        let uniform = self.gpu.buffer_of("constants", &constants, wgpu::BufferUsages::UNIFORM)?;
         let mut binds = Vec::with_capacity(plan.nodes.len());
         for (i, node) in plan.nodes.iter().enumerate() {
             let args = node.args().map(|arg| {
@@ -234,10 +237,14 @@ fn upload(
     encoder: &mut wgpu::CommandEncoder,
     buffer: &wgpu::Buffer,
     words: &[u32],
-) {
-    if let Some(size) = wgpu::BufferSize::new(4 * words.len() as u64) {
-        belt.write_buffer(encoder, buffer, 0, size).copy_from_slice(bytemuck::cast_slice(words));
-    }
+) -> Result<()> {
+    let Some(size) = wgpu::BufferSize::new(4 * words.len() as u64) else { return Ok(()) };
+    // As the belt's own `write_buffer`, which panics where the device is lost.
+    let staged = belt.allocate(size, wgpu::BufferSize::MIN);
+    let mut mapped = staged.get_mapped_range_mut().map_err(|e| Error::DeviceLost(e.to_string()))?;
+    mapped.copy_from_slice(bytemuck::cast_slice(words));
+    encoder.copy_buffer_to_buffer(staged.buffer(), staged.offset(), buffer, 0, size.get());
+    Ok(())
 }
 
 fn whole<'a>(buffer: Option<&'a wgpu::Buffer>, view: &crate::kernel::View) -> Result<Bound<'a>> {
@@ -259,16 +266,10 @@ fn check_capacity(plan: &Plan, step: &Step) -> Result<()> {
 
 type Buffers = (HashMap<String, wgpu::Buffer>, Vec<wgpu::Buffer>, wgpu::Buffer);
 
-fn allocate(gpu: &Context, plans: &[Plan]) -> Buffers {
+fn allocate(gpu: &Context, plans: &[Plan]) -> Result<Buffers> {
     use wgpu::BufferUsages as Usage;
-    let buffer = |label: &str, size: u64| {
-        gpu.device().create_buffer(&wgpu::BufferDescriptor {
-            label: Some(label),
-            size,
-            usage: Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST,
-            mapped_at_creation: false,
-        })
-    };
+    let usage = Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST;
+    let buffer = |label: &str, size: u64| gpu.buffer(label, size, usage);
     let mut sizes: HashMap<&str, u64> = HashMap::new();
     let mut pool: Vec<u64> = Vec::new();
     for plan in plans {
@@ -282,9 +283,10 @@ fn allocate(gpu: &Context, plans: &[Plan]) -> Buffers {
         pool.iter_mut().zip(&plan.pool).for_each(|(have, &need)| *have = need.max(*have));
     }
     let words = plans.iter().map(|p| p.capacity.step_words(&p.heights)).max().unwrap_or(1);
-    (
-        sizes.into_iter().map(|(name, size)| (name.to_owned(), buffer(name, size))).collect(),
-        pool.into_iter().map(|size| buffer("transient", size)).collect(),
-        buffer("step", 4 * words as u64),
-    )
+    let named = sizes.into_iter().map(|(name, size)| Ok((name.to_owned(), buffer(name, size)?)));
+    Ok((
+        named.collect::<Result<_>>()?,
+        pool.into_iter().map(|size| buffer("transient", size)).collect::<Result<_>>()?,
+        buffer("step", 4 * words as u64)?,
+    ))
 }

@@ -234,8 +234,9 @@ impl Step {
 
     /// The most words a step can need.
     pub(crate) fn max_words(tokens: usize, sequences: usize, table: usize, heights: &[u32]) -> usize {
-        let tiles: usize = heights.iter().map(|&h| 2 * (tokens / h as usize + sequences)).sum();
-        HEADER_WORDS + 3 * tokens + SPAN_WORDS * sequences + table + tiles
+        let tiles = heights.iter().map(|&h| (tokens / h as usize).saturating_add(sequences).saturating_mul(2));
+        let parts = [HEADER_WORDS, tokens.saturating_mul(3), sequences.saturating_mul(SPAN_WORDS), table];
+        parts.into_iter().chain(tiles).fold(0, usize::saturating_add)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Plan;
 use super::plan::{Place, WeightKey};
-use crate::gpu::{Bound, Context, gpu_error};
+use crate::gpu::{Bound, Context};
 use crate::kernel::Layout;
 use crate::weights::HostTensor;
 use crate::{Error, Result};
@@ -30,7 +30,8 @@ impl Weights {
     /// Loads what the plans name.
     ///
     /// # Errors
-    /// What `source` says; [`Error::Tensor`] for a tensor of another shape; [`Error::OutOfMemory`].
+    /// What `source` says; [`Error::Tensor`] for a tensor of another shape; [`Error::OutOfMemory`],
+    /// [`Error::DeviceLost`].
     pub async fn load(gpu: &Context, plans: &[&Plan], source: Source<'_>) -> Result<Self> {
         let mut stored = HashMap::new();
         let mut staged = 0;
@@ -58,6 +59,7 @@ impl Weights {
             last = Some((&key.name, tensor));
         }
         gpu.flush().await?;
+        gpu.alive()?;
         Ok(Self(Arc::new(stored)))
     }
 
@@ -100,28 +102,9 @@ fn rows_of<'a>(tensor: &'a HostTensor, key: &WeightKey) -> Result<&'a [u8]> {
 }
 
 fn upload(gpu: &Context, key: &WeightKey, bytes: &[u8]) -> Result<Stored> {
-    let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-    let stored = if key.packed {
-        Stored::Packed(gpu.pack_weight(key.rows, key.cols, key.dtype, Layout::Nk, bytes)?)
-    } else {
-        let size = (bytes.len() as u64).next_multiple_of(4).max(4);
-        let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
-            label: Some(&key.name),
-            size,
-            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
-            mapped_at_creation: false,
-        });
-        let whole = bytes.len() / 4 * 4;
-        gpu.queue().write_buffer(&buffer, 0, &bytes[..whole]);
-        if whole < bytes.len() {
-            let mut tail = [0; 4];
-            tail[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
-            gpu.queue().write_buffer(&buffer, whole as u64, &tail);
-        }
-        Stored::Buffer(buffer)
-    };
-    match crate::gpu::now_or_never(scope.pop()).flatten() {
-        Some(error) => Err(gpu_error(&key.name, error)),
-        None => Ok(stored),
+    if key.packed {
+        return Ok(Stored::Packed(gpu.pack_weight(key.rows, key.cols, key.dtype, Layout::Nk, bytes)?));
     }
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+    gpu.buffer_of(&key.name, bytes, usage).map(Stored::Buffer)
 }

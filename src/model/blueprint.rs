@@ -121,9 +121,12 @@ impl Blueprint {
         self.tokenizer.as_deref()
     }
 
-    /// The tokenizer, parsed once.
+    /// The tokenizer, parsed at the first call.
+    ///
+    /// # Errors
+    /// As [`crate::text::Tokenizer::of`].
     #[cfg(feature = "text")]
-    pub(crate) fn text_tokenizer(&self) -> Result<&crate::text::Tokenizer> {
+    pub fn text_tokenizer(&self) -> Result<&crate::text::Tokenizer> {
         if let Some(made) = self.text.get() {
             return Ok(made);
         }

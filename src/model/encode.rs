@@ -1,7 +1,7 @@
 //! Encoders at work: vectors for token lists, and padded batches as PyTorch takes them.
 
-use super::Model;
 use super::forward::Outputs;
+use super::{Blueprint, Model};
 use crate::graph::{Capacity, Step};
 use crate::kernel::Role;
 use crate::{Error, Result};
@@ -51,8 +51,7 @@ impl Model {
         for ids in texts {
             self.check_ids(ids)?;
         }
-        let sentence = self.blueprint().sentence();
-        let outputs = Outputs { embedding: Some((sentence.pooling, sentence.normalize)), ..Outputs::default() };
+        let outputs = self.blueprint().embedding();
         let width = self.encoder()?.width;
         let chunks = chunks(texts.iter().map(Vec::len), self.step_tokens(width), sequences);
         let mut run = self.run(Role::Full, outputs, capacity(&chunks, texts.iter().map(Vec::len).collect())).await?;
@@ -141,6 +140,14 @@ impl Model {
         list("input_ids", &batch.ids, arch.vocab, false)?;
         list("attention_mask", &batch.mask, 2, true)?;
         list("token_type_ids", &batch.types, arch.embed.types.max(1), true)
+    }
+}
+
+impl Blueprint {
+    /// What [`Model::embed_ids`] asks of a plan: one vector for each sequence, as the folder says.
+    pub fn embedding(&self) -> Outputs {
+        let sentence = self.sentence();
+        Outputs { embedding: Some((sentence.pooling, sentence.normalize)), ..Outputs::default() }
     }
 }
 

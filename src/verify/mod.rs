@@ -3,6 +3,8 @@
 //! [`verify_ops`] runs it on a device and [`verify_cpu`] judges the reference's f32 by its f64. Both return a
 //! [`Report`], whose `Display` is made to be pasted into a bug report.
 
+#[cfg(test)]
+mod broken;
 pub mod cases;
 mod compare;
 mod models;

@@ -1,7 +1,5 @@
 //! Every op, with every kernel that the device can run, checked and trusted, over its cases.
 
-use wgpu::util::DeviceExt;
-
 use super::cases::{self, Case};
 use super::compare::{Expected, Got, POISON, UNTOUCHED};
 use super::report::{Adapter, Failure, OpReport, Progress, Report, Wrong};
@@ -157,7 +155,7 @@ struct Ran {
 async fn verify_case(contexts: &[Context], case: &Case, keeps_nan: bool, part: &mut OpReport) -> Result<()> {
     let Some(gpu) = contexts.first() else { return Ok(()) };
     let runs = Runs::new(case);
-    let buffers: Vec<wgpu::Buffer> = runs.bytes.iter().map(|bytes| upload(gpu, bytes)).collect();
+    let buffers = runs.bytes.iter().map(|bytes| upload(gpu, bytes)).collect::<Result<Vec<_>>>()?;
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
     let mut chosen: Vec<(Op<View>, Spec, &[Context])> = Vec::new();
     for (op, candidate) in candidates(gpu, &case.op) {
@@ -213,9 +211,8 @@ fn candidates(gpu: &Context, op: &Op<View>) -> Vec<(Op<View>, Candidate)> {
     all
 }
 
-fn upload(gpu: &Context, bytes: &[u8]) -> wgpu::Buffer {
-    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
-    gpu.device().create_buffer_init(&wgpu::util::BufferInitDescriptor { label: Some("verify"), contents: bytes, usage })
+fn upload(gpu: &Context, bytes: &[u8]) -> Result<wgpu::Buffer> {
+    gpu.buffer_of("verify", bytes, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC)
 }
 
 /// A matmul's weight in the layout of a texture.
@@ -240,9 +237,9 @@ fn record(
 ) -> Result<Vec<(usize, Download)>> {
     let poisoned = |(at, _): (usize, &Arg<View>)| {
         let words = runs.bytes[at].len() / 4 + 2 * GUARD;
-        (at, upload(gpu, bytemuck::cast_slice(&vec![POISON; words])))
+        Ok((at, upload(gpu, bytemuck::cast_slice(&vec![POISON; words]))?))
     };
-    let outputs: Vec<(usize, wgpu::Buffer)> = runs.outputs().map(poisoned).collect();
+    let outputs: Vec<(usize, wgpu::Buffer)> = runs.outputs().map(poisoned).collect::<Result<_>>()?;
     let texture = runs.args.iter().position(|a| a.name == "w" && spec.texture("w").is_some());
     let weight = texture.map_or(Ok(None), |at| pack(gpu, &case.op, &runs.bytes[at]))?;
     let mut next = 0..;

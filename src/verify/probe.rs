@@ -1,7 +1,5 @@
 //! Whether an adapter keeps a NaN. WGSL lets it assume that there are none; only where it keeps them do we promise to.
 
-use wgpu::util::DeviceExt;
-
 use crate::gpu::Context;
 use crate::{Error, Result};
 
@@ -30,11 +28,8 @@ pub(super) async fn keeps_nan(gpu: &Context) -> Result<bool> {
         compilation_options: Default::default(),
         cache: None,
     });
-    let buffer = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-        label: Some("probe"),
-        contents: bytemuck::cast_slice(&[f32::NAN, 0.0, 0.0, 0.0, 0.0]),
-        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
-    });
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+    let buffer = gpu.buffer_of("probe", bytemuck::cast_slice(&[f32::NAN, 0.0, 0.0, 0.0, 0.0]), usage)?;
     let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
         label: Some("probe"),
         layout: &pipeline.get_bind_group_layout(0),

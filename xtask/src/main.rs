@@ -1,5 +1,5 @@
-//! `cargo xtask test`: brings what the tests need, then runs all of them. `--all` repeats the GPU tests on a second,
-//! stricter software adapter.
+//! `cargo xtask test`: brings what the tests need, then runs all of them. `--all` draws more cases, repeats the GPU tests
+//! on a second, stricter software adapter, and builds the library for browsers.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -11,6 +11,8 @@ const LAVAPIPE: &str = "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json";
 const SWIFTSHADER: &str = "/usr/lib/chromium/vk_swiftshader_icd.json";
 const FEATURES: &str = "wgformer/text,wgformer/blocking";
 const MINILM: &str = "target/models/minilm";
+/// What browsers run.
+const WASM: &str = "wasm32-unknown-unknown";
 const EXAMPLES: [&str; 4] = ["ops", "graph", "model", "shared_device"];
 
 fn main() -> ExitCode {
@@ -48,7 +50,10 @@ fn test(all: bool) -> Result<(), String> {
         run(&format!("example {example}"), on(lavapipe.as_deref(), &mut command))?;
     }
     if all {
+        let mut drawn = cargo(&["test", "--package", "wgformer", "--features", FEATURES, "--test", "drawn"]);
+        run("more drawn cases", on(lavapipe.as_deref(), drawn.env("WGFORMER_DRAWS", "20")))?;
         swiftshader()?;
+        wasm()?;
     }
     println!("xtask: all passed in {:.0} s", began.elapsed().as_secs_f64());
     Ok(())
@@ -86,6 +91,24 @@ fn swiftshader() -> Result<(), String> {
     }
     let mut tests = cargo(&["test", "--package", "wgformer", "--features", FEATURES, "--tests"]);
     run("tests on SwiftShader", on(Some(SWIFTSHADER), &mut tests))
+}
+
+/// The library as a browser application takes it: wgpu's WebGPU backend, no threads, no files.
+fn wasm() -> Result<(), String> {
+    let args = ["--package", "wgformer", "--features", "wgpu/webgpu", "--target", WASM];
+    let mut build = cargo(&[&["build"], &args[..]].concat());
+    if which("rustup") {
+        run("rustup target add", Command::new("rustup").args(["target", "add", WASM]))?;
+    } else {
+        // Debian has no compiled standard library for it, but its source.
+        apt("rustc-web")?;
+        apt("rust-web-src")?;
+        build.arg("-Zbuild-std=std,panic_abort").env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
+    }
+    run(
+        &format!("the library for {WASM}"),
+        build.env("CARGO_TARGET_DIR", "target/wasm").env("RUSTFLAGS", "-D warnings"),
+    )
 }
 
 fn cargo(args: &[&str]) -> Command {

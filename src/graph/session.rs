@@ -211,6 +211,11 @@ impl Cursor<'_> {
         Ok(())
     }
 
+    /// Starts the same step again; what the host uploaded is still there.
+    pub(crate) fn rewind(&mut self) {
+        self.next = 0;
+    }
+
     /// The next dispatch, with the buffer of each argument that is no weight.
     pub(crate) fn peek(&self) -> Option<(&Node, Vec<Option<wgpu::Buffer>>)> {
         let node = self.session.plans[self.plan].plan.nodes.get(self.next)?;

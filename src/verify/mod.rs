@@ -10,7 +10,7 @@ mod ops;
 mod probe;
 mod report;
 mod slack;
-mod zoo;
+pub(crate) mod zoo;
 
 pub use compare::{Element, Fault};
 pub use ops::{verify, verify_cases, verify_cpu, verify_ops};

@@ -1,4 +1,41 @@
-//! wgformer: Transformer kernels in WGSL over wgpu.
+//! Transformer inference from hand-written WGSL kernels over [`wgpu`]: your device, your encoder, your buffers.
+//!
+//! A [`Context`] wraps a device and a queue of the caller's; it makes neither. A device with wgpu's default
+//! limits and no optional feature will do (a downlevel one will not); [`wanted`] says what to ask for when there is a
+//! choice. There are three levels:
+//!
+//! 1. **Ops** ([`kernel`]), for engines with a graph of their own. Each op is a struct over [`Slice`]s of the caller's
+//!    buffers; [`Context::record`] checks its shapes and writes it into the caller's `CommandEncoder`.
+//! 2. **Graphs** ([`graph`]). A [`Graph`] holds ops as data. [`Plan::compile`] chooses kernels and counts bytes from
+//!    [`Caps`] alone, before anything is allocated; a [`Session`] owns the buffers and replays its plans, one for each
+//!    [`Role`], with a [`Step`] each time, whole or through a [`Cursor`] in parts. [`graph::State`] runs the same graph
+//!    on the CPU.
+//! 3. **Models** ([`model`]). A [`model::Model`] is loaded from a Hugging Face folder or from bytes. Only BERT
+//!    checkpoints load so far, and nothing is generated yet.
+//!
+//! Recording never submits and never blocks. Results come back as futures ([`Context::read_later`]) once the caller has
+//! submitted; level 3's own `async` calls, such as [`model::Model::embed_ids`], submit for the caller.
+//!
+//! ```no_run
+//! # async fn example(device: wgformer::wgpu::Device, queue: wgformer::wgpu::Queue) -> wgformer::Result<()> {
+//! use wgformer::{Context, model::Model};
+//!
+//! let gpu = Context::new(&device, &queue)?;
+//! let model = Model::load(&gpu, "all-MiniLM-L6-v2").await?; // a folder
+//! let vectors = model.embed_ids(&[vec![101, 2008, 2003, 1037, 3407, 2711, 102]]).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`verify`] compares every kernel that a device can run, and three whole models, with the [`mod@reference`], on that
+//! very device. `ARCHITECTURE.md` tells how it all works, `examples/` has a program for each level.
+//!
+//! # Features
+//!
+//! - `text`: tokenizers, so that `Model::embed` takes text.
+//! - `blocking`: `blocking::block_on`, which waits for a future without spinning; native only.
+//!
+//! The library turns on no backend of wgpu's: the application does.
 #![warn(missing_docs)]
 
 pub mod bench;

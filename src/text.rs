@@ -44,8 +44,11 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Tokenizer`] when the file is damaged, or `max_tokens` leaves no room beside the special tokens.
     pub fn from_bytes(json: &[u8], max_tokens: usize, lower_case: bool) -> Result<Self> {
-        let broken = |e| Error::Tokenizer(format!("tokenizer.json cannot be read ({e}); fetch it again"));
-        let mut inner = tokenizers::Tokenizer::from_bytes(json).map_err(broken)?;
+        let broken = |e: String| Error::Tokenizer(format!("tokenizer.json cannot be read ({e}); fetch it again"));
+        // `tokenizers` panics on some damage, half a file for example: JSON is checked first, and the rest is caught.
+        serde_json::from_slice::<serde::de::IgnoredAny>(json).map_err(|e| broken(e.to_string()))?;
+        let parse = || tokenizers::Tokenizer::from_bytes(json).map_err(|e| broken(e.to_string()));
+        let mut inner = std::panic::catch_unwind(parse).map_err(|_| broken("a part of it is damaged".into()))??;
         let special = inner.get_post_processor().map_or(0, |post| post.added_tokens(false));
         if max_tokens <= special {
             let why = format!("the model takes {max_tokens} tokens, the special ones alone are {special}");

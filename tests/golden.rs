@@ -4,8 +4,8 @@ mod common;
 
 use common::block_on;
 use wgformer::model::arch::{Activation, Arch, Position};
-use wgformer::model::{Blueprint, Encoded, Model, Padded};
-use wgformer::weights::Checkpoint;
+use wgformer::model::{Blueprint, Encoded, Files, Model, Padded};
+use wgformer::weights::{Checkpoint, Values, write_safetensors};
 
 /// An `exp` that is off by WGSL's allowance moves these models by up to 6.4e-5; the smallest flip by 1.6e-3.
 const TOLERANCE: f32 = 2e-4;
@@ -143,4 +143,49 @@ fn every_misread_field_shows() {
             assert!(apart > 2.0 * TOLERANCE, "{name}: {what} misread moves it by {apart} only");
         }
     }
+}
+
+type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;
+
+/// `bert-tiny` from bytes, its tensors changed first.
+fn from_bytes(change: impl Fn(&mut Tensors)) -> wgformer::Result<Blueprint> {
+    let dir = "tests/golden/bert-tiny";
+    let checkpoint = Checkpoint::open(dir).expect("a checkpoint");
+    let tensor = |name: &str| {
+        let tensor = checkpoint.get(name).expect(name);
+        (name.to_owned(), tensor.shape.clone(), tensor.to_f32())
+    };
+    let mut tensors: Vec<_> = checkpoint.names().map(tensor).collect();
+    change(&mut tensors);
+    let list: Vec<_> = tensors.iter().map(|(n, s, v)| (n.as_str(), s.as_slice(), Values::F32(v))).collect();
+    let bytes = write_safetensors(&list).expect("bytes");
+    let config = std::fs::read_to_string(format!("{dir}/config.json")).expect("a config");
+    Blueprint::from_files(Files {
+        texts: [("config.json".to_owned(), config)].into(),
+        weights: vec![("model.safetensors".into(), bytes)],
+        tokenizer: None,
+    })
+}
+
+#[test]
+fn bytes_give_what_the_folder_gives() {
+    let golden = Golden::open("bert-tiny");
+    let model = Model::on_cpu(from_bytes(|_| {}).expect("a blueprint"));
+    let got = block_on(model.encode(&golden.batch, true)).expect("encoded");
+    assert!(golden.distance(&got, model.blueprint().arch()) < TOLERANCE);
+}
+
+#[test]
+fn a_checkpoint_that_is_not_the_configurations_is_refused() {
+    let refusal = |change: &dyn Fn(&mut Tensors)| match from_bytes(change) {
+        Err(error @ wgformer::Error::Tensor { .. }) => error.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let stray = refusal(&|t| t.push(("encoder.layer.9.new.weight".into(), vec![1], vec![0.0])));
+    assert!(stray.contains("encoder.layer.9.new.weight"), "{stray}");
+    let name = "encoder.layer.1.output.dense.weight";
+    let missing = refusal(&|t| t.retain(|(n, ..)| n != name));
+    assert!(missing.contains(name) && missing.contains("missing"), "{missing}");
+    let misshapen = refusal(&|t| t.iter_mut().filter(|(n, ..)| n == name).for_each(|(_, shape, _)| shape.reverse()));
+    assert!(misshapen.contains(name) && misshapen.contains("expected shape"), "{misshapen}");
 }

@@ -9,9 +9,8 @@ use wgformer::blocking::block_on;
 use wgformer::model::{Blueprint, Model, wordpiece};
 use wgformer::text::{Embedded, Tokenizer};
 
-/// Elements are near 0.05. A float32 run on the CPU is off by 2e-7; an adapter whose `exp` is off by WGSL's
-/// allowance, by up to a few 1e-6.
-const TOLERANCE: f32 = 2e-5;
+/// Elements are near 0.05. Measured: 4e-7 on the CPU, 3e-7 on lavapipe and on SwiftShader, whose `exp` is off by 1e-5.
+const TOLERANCE: f32 = 4e-6;
 
 struct Text {
     name: String,

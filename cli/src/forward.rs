@@ -15,8 +15,7 @@ use crate::output::Failure;
 /// An encoder's whole forward pass over a padded batch of token ids, with PyTorch's names
 #[derive(clap::Args)]
 #[command(after_help = "Example:
-  wgformer forward --model tests/golden/bert-tiny --input tests/golden/bert-tiny/input.safetensors \\
-      --output out.safetensors --attentions
+  wgformer forward --model bert-base-uncased --input batch.safetensors --output out.safetensors --attentions
 
 The input has `input_ids` [B,S] i64, and may have `attention_mask` [B,S] i64 (0 or 1, holes and left padding allowed) and
 `token_type_ids` [B,S] i64. The output has, all f32, `last_hidden_state` [B,S,W], `pooler_output` [B,W] where the model has a
@@ -68,6 +67,9 @@ fn read(path: &Path) -> Result<Padded, Failure> {
     if let Some(name) = file.names().find(|name| !KNOWN.contains(name)) {
         let why = format!("it has a tensor {name:?}, which is no input of the model; there are {}", KNOWN.join(", "));
         return Err(Failure::new(format!("{}: {why}", path.display())));
+    }
+    if !file.contains(KNOWN[0]) {
+        return Err(Failure::new(format!("{}: it has no input_ids; expected [batch, columns] i64", path.display())));
     }
     let (shape, ids) = file.get_i64(KNOWN[0]).map_err(said)?;
     let [batch, len] = shape[..] else {

@@ -82,7 +82,7 @@ fn candidates(text: &mut String, device: &str, caps: &Caps) {
                 Ok(()) => "available",
                 Err(why) => why,
             };
-            let _ = writeln!(text, "  {:<28} {:<28} {what}", name_once(&name, taken), candidate.spec.label());
+            let _ = writeln!(text, "  {:<27} {:<46} {what}", name_once(&name, taken), candidate.spec.name());
             taken |= candidate.available.is_ok();
         }
     }

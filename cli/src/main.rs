@@ -4,6 +4,7 @@ mod bench;
 mod device;
 mod embed;
 mod forward;
+mod hush;
 mod info;
 mod output;
 mod plan;
@@ -39,6 +40,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    hush::hush();
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Embed(args) => embed::run(&cli.device, args),

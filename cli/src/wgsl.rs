@@ -12,7 +12,7 @@ use crate::output::{Failure, print};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   wgformer wgsl
-  wgformer wgsl matmul/baseline/f32+gelu+bias
+  wgformer wgsl matmul/baseline/f32
   wgformer wgsl softmax             (lists the names that contain it)
 
 Names are BODY/TIER/VARIANT; the variant says in what a kernel departs from the plainest of its body.")]

@@ -189,6 +189,29 @@ impl Context {
     }
 }
 
+/// Compiles the pipelines that are new, on as many threads as the machine has: a driver takes 0.2 s and more for each.
+pub(crate) fn compile_all<'a, T: Send>(
+    wanted: impl IntoIterator<Item = (&'a Context, Spec, Vec<Arg<T>>)>,
+) -> Result<()> {
+    let key = |gpu: &Context, spec| (Arc::as_ptr(&gpu.0) as usize, spec);
+    let todo: HashMap<_, _> = wanted.into_iter().map(|(gpu, spec, args)| (key(gpu, spec), (gpu, spec, args))).collect();
+    let compile = |(gpu, spec, args): (&Context, Spec, Vec<Arg<T>>)| gpu.pipeline(&spec, &args).map(drop);
+    let queue = Mutex::new(todo.into_values());
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || std::iter::from_fn(next).try_for_each(compile);
+    #[cfg(target_arch = "wasm32")]
+    return work();
+    #[cfg(not(target_arch = "wasm32"))]
+    std::thread::scope(|scope| {
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| {
+            let failed = |_| Error::Gpu { what: "compiling".into(), why: "the driver's compiler panicked".into() };
+            worker.join().map_err(failed)?
+        })
+    })
+}
+
 fn layout_entries<T>(spec: &Spec, args: &[Arg<T>]) -> Vec<wgpu::BindGroupLayoutEntry> {
     let entry =
         |binding, ty| wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None };

@@ -28,7 +28,7 @@ shaders! {
     "bench/copy" "bench/fma_scalar" "bench/fma_vec4" "bench/read_buffer" "bench/read_texture"
     "parts/activation" "parts/keys_memory" "parts/keys_own" "parts/keys_table" "parts/mask" "parts/numeric"
     "parts/reduce_lanes" "parts/reduce_subgroup" "parts/reduce_workgroup"
-    "parts/score_cosine" "parts/score_dot" "parts/rows" "parts/step" "parts/texel_bf16" "parts/texel_f16" "parts/texel_f32" "parts/weight"
+    "parts/score_cosine" "parts/score_dot" "parts/power" "parts/rows" "parts/share" "parts/step" "parts/texel_bf16" "parts/texel_f16" "parts/texel_f32" "parts/weight"
 }
 
 fn file(name: &str) -> &'static str {

@@ -10,7 +10,7 @@ mod record;
 
 pub use caps::{Caps, wanted};
 pub use context::Context;
-pub(crate) use context::{Bound, Pipeline, gpu_error, now_or_never};
+pub(crate) use context::{Bound, Pipeline, compile_all, gpu_error, now_or_never};
 pub use pack::{packed_bytes, packed_fits};
 pub(crate) use record::grid;
 pub use record::{Slice, Weight};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Capacity, Graph, Kind, Rows, Source, Step, Tensor, TensorInfo};
-use crate::graph::step::Domain;
+use crate::graph::step::{Domain, Needs};
 use crate::kernel::Access;
 use crate::reference::{self, Float, Place};
 use crate::weights::DType;
@@ -43,7 +43,9 @@ impl<F: Float> State<F> {
             memory: step.memory() as usize,
             keys: step.table.len(),
         };
-        step.check(graph.slots().unwrap_or(usize::MAX))?;
+        graph.ops().iter().try_for_each(|(_, op)| graph.check(op, &capacity))?;
+        let needs = graph.ops().iter().map(|(_, op)| Needs::of(&op.map(&mut |t| graph.view(t, &capacity))));
+        step.check(needs.fold(Needs::default(), Needs::and))?;
         if let Some(ids) = &step.ids {
             self.set("ids", reference::Tensor::Words(ids.clone()));
         }

@@ -3,18 +3,22 @@
 mod interpret;
 mod mirrors;
 pub(crate) mod plan;
+mod pool;
+mod report;
 mod session;
 pub mod step;
 mod weights;
 
 pub use interpret::State;
-pub use plan::{Capacity, Plan, Report};
+pub use plan::{Capacity, Plan};
+pub use report::Report;
 pub use session::{Cursor, Session};
 pub use step::{Domain, Span, Step};
 pub use weights::{Source, Weights};
 
 use crate::kernel::{Op, View};
 use crate::weights::DType;
+use crate::{Error, Result};
 
 /// How many rows a tensor has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -150,16 +154,24 @@ impl Graph {
         self.ops.push((name.into(), op.into()));
     }
 
-    /// Rows of the KV cache, where the graph has one.
-    pub(crate) fn slots(&self) -> Option<usize> {
-        let cache = |op: &Op<Tensor>| match op {
-            Op::Qkv(op) => match self.tensors[op.cache.id].rows {
-                Rows::Fixed(rows) => Some(rows),
-                Rows::Of(_) => None,
-            },
-            _ => None,
-        };
-        self.ops.iter().filter_map(|(_, op)| cache(op)).max()
+    /// Refuses arguments that are of another graph, or reach beyond their tensor: kernels do not check.
+    pub(crate) fn check(&self, op: &Op<Tensor>, capacity: &Capacity) -> Result<()> {
+        for arg in op.args() {
+            let Tensor { id, row, first, cols } = *arg.handle;
+            let known = self.tensors.get(id).map(|info| (capacity.rows(info.rows), info.cols));
+            if known.is_some_and(|(rows, width)| row <= rows && first.checked_add(cols).is_some_and(|end| end <= width))
+            {
+                continue;
+            }
+            let (expected, got) = match known {
+                Some((rows, width)) => {
+                    (format!("a part of [{rows}, {width}]"), format!("columns {first}.. ({cols}) below row {row}"))
+                }
+                None => ("a tensor of this graph".into(), "another graph's".into()),
+            };
+            return Err(Error::Shape { op: op.name(), what: arg.name, expected, got });
+        }
+        Ok(())
     }
 
     /// Where a tensor's elements lie in its buffer when a session has this capacity.

@@ -1,8 +1,7 @@
 //! A graph, compiled for a device and a role: kernels, places, bytes; host data only.
 
-use std::collections::HashMap;
-
-use super::{Domain, Graph, Kind, Rows, Step, Tensor, TensorInfo, mirrors};
+use super::step::Needs;
+use super::{Domain, Graph, Kind, Rows, Step, Tensor, TensorInfo, mirrors, pool};
 use crate::gpu::{Caps, packed_bytes, packed_fits};
 use crate::kernel::{Access, Arg, Attention, Embed, Layout, Matmul, Op, Role, Spec, View, Work};
 use crate::weights::DType;
@@ -72,6 +71,17 @@ pub(crate) struct WeightKey {
     pub cols: usize,
     /// Rows of the whole tensor.
     pub whole: usize,
+    pub dtype: DType,
+}
+
+impl WeightKey {
+    /// Bytes that it takes on a device.
+    pub fn bytes(&self, caps: &Caps) -> u64 {
+        match self.packed {
+            true => packed_bytes(caps, self.rows, self.cols, self.dtype),
+            false => ((self.rows * self.cols * self.dtype.size()) as u64).next_multiple_of(4),
+        }
+    }
 }
 
 /// One dispatch.
@@ -107,7 +117,8 @@ pub struct Plan {
     pub(crate) nodes: Vec<Node>,
     pub(crate) pool: Vec<u64>,
     pub(crate) heights: Vec<u32>,
-    caps: Caps,
+    pub(super) caps: Caps,
+    pub(super) needs: Needs,
 }
 
 impl Plan {
@@ -121,52 +132,19 @@ impl Plan {
             compiler.lower(name, op)?;
         }
         let mut nodes = compiler.nodes;
-        let pool = assign(graph, &capacity, &mut nodes);
+        let pool = pool::assign(graph, &capacity, &mut nodes);
+        let needs = nodes.iter().map(|n| Needs::of(&n.op)).fold(Needs::default(), Needs::and);
         let mut heights: Vec<u32> = nodes.iter().flat_map(|n| n.spec.heights()).collect();
         heights.sort_unstable();
         heights.dedup();
-        let plan = Self { role, capacity, graph: graph.clone(), nodes, pool, heights, caps: caps.clone() };
+        let plan = Self { role, capacity, graph: graph.clone(), nodes, pool, heights, caps: caps.clone(), needs };
         plan.check_limits(caps)?;
         Ok(plan)
-    }
-
-    /// What it will dispatch and hold.
-    pub fn report(&self) -> Report {
-        let mut weights: HashMap<WeightKey, u64> = HashMap::new();
-        let mut persistent = HashMap::new();
-        for node in &self.nodes {
-            for arg in node.args() {
-                let (view, place) = arg.handle;
-                match place {
-                    Place::Weight(key) => {
-                        weights.insert(key.clone(), self.weight_bytes(key, view.dtype));
-                    }
-                    Place::Persistent(name) => {
-                        persistent.insert(name.clone(), bytes_of(view));
-                    }
-                    Place::Pool(_) => {}
-                }
-            }
-        }
-        Report {
-            dispatches: self.nodes.iter().map(|n| (n.name.clone(), n.spec.label())).collect(),
-            weights: weights.values().sum(),
-            persistent: persistent.values().sum(),
-            transient: self.pool.iter().chain(&self.mirrors()).sum(),
-            step: 4 * self.capacity.step_words(&self.heights) as u64,
-        }
     }
 
     /// Bytes of each mirror texture.
     pub(super) fn mirrors(&self) -> Vec<u64> {
         mirrors::sizes(self.nodes.iter().map(|node| (node, &self.graph)))
-    }
-
-    fn weight_bytes(&self, key: &WeightKey, dtype: DType) -> u64 {
-        match key.packed {
-            true => packed_bytes(&self.caps, key.rows, key.cols, dtype),
-            false => ((key.rows * key.cols * dtype.size()) as u64).next_multiple_of(4),
-        }
     }
 
     /// The role it computes.
@@ -234,6 +212,7 @@ impl Compiler<'_> {
 
     /// One op becomes one dispatch, or one for each shard of its weight.
     fn lower(&mut self, name: &str, op: &Op<Tensor>) -> Result<()> {
+        self.graph.check(op, &self.capacity)?;
         let views = match op.map(&mut |t| self.view(t)) {
             Op::Matmul(op) => Op::Matmul(Matmul { role: self.role, ..op }),
             Op::Attention(op) => Op::Attention(Attention { role: self.role, ..op }),
@@ -265,6 +244,7 @@ impl Compiler<'_> {
                 rows: held,
                 cols: whole.cols,
                 whole: whole.rows,
+                dtype: whole.dtype,
             };
             let name =
                 if held == whole.rows { name.into() } else { format!("{name}[{first_row}..{}]", first_row + held) };
@@ -319,6 +299,7 @@ impl Compiler<'_> {
                         rows,
                         cols: info.cols,
                         whole: rows,
+                        dtype: info.dtype,
                     })
                 }
             },
@@ -342,81 +323,5 @@ fn shard(op: &Op<View>, first: usize, rows: usize, packed: bool) -> Op<View> {
         }),
         Op::Embed(op) => Op::Embed(Embed { word: View { rows, ..op.word }, base: first, ..op }),
         other => other,
-    }
-}
-
-/// Gives each transient a buffer of the pool from its first to its last use. A buffer is free again after the op that
-/// used it last, so an op's output never shares one with its inputs.
-fn assign(graph: &Graph, capacity: &Capacity, nodes: &mut [Node]) -> Vec<u64> {
-    let last: HashMap<usize, usize> =
-        nodes.iter().enumerate().flat_map(|(i, node)| node.tensors.iter().map(move |&t| (t, i))).collect();
-    let mut pool: Vec<u64> = Vec::new();
-    let mut free: Vec<usize> = Vec::new();
-    let mut held: HashMap<usize, usize> = HashMap::new();
-    for (i, node) in nodes.iter_mut().enumerate() {
-        for (place, &tensor) in node.places.iter_mut().zip(&node.tensors) {
-            if !matches!(place, Place::Pool(_)) {
-                continue;
-            }
-            let slot = *held.entry(tensor).or_insert_with(|| {
-                let info = &graph.tensors[tensor];
-                let bytes = bytes_of(&View::dense(capacity.rows(info.rows), info.cols, info.dtype));
-                take(&mut pool, &mut free, bytes)
-            });
-            *place = Place::Pool(slot);
-        }
-        let mut done: Vec<usize> = node.tensors.iter().copied().filter(|t| last.get(t) == Some(&i)).collect();
-        done.dedup();
-        free.extend(done.into_iter().filter_map(|tensor| held.remove(&tensor)));
-    }
-    pool
-}
-
-/// The free buffer that wastes least, or else the one that grows least, or a new one.
-fn take(pool: &mut Vec<u64>, free: &mut Vec<usize>, bytes: u64) -> usize {
-    let best = (0..free.len()).min_by_key(|&i| {
-        let have = pool[free[i]];
-        (have < bytes, have.abs_diff(bytes))
-    });
-    match best {
-        Some(i) => {
-            let slot = free.swap_remove(i);
-            pool[slot] = pool[slot].max(bytes);
-            slot
-        }
-        None => {
-            pool.push(bytes);
-            pool.len() - 1
-        }
-    }
-}
-
-/// What a plan dispatches and holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// Name and kernel of each dispatch, in order.
-    pub dispatches: Vec<(String, String)>,
-    /// Bytes of weights, shared by all sessions.
-    pub weights: u64,
-    /// Bytes of a session's persistent tensors: ids, KV cache, outputs.
-    pub persistent: u64,
-    /// Bytes of a session's transient pool and mirrors.
-    pub transient: u64,
-    /// Bytes of the step buffer.
-    pub step: u64,
-}
-
-impl std::fmt::Display for Report {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mib = |bytes: u64| bytes as f64 / (1 << 20) as f64;
-        let width = self.dispatches.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-        for (name, kernel) in &self.dispatches {
-            writeln!(f, "{name:width$}  {kernel}")?;
-        }
-        writeln!(f, "{} dispatches a step", self.dispatches.len())?;
-        writeln!(f, "weights    {:9.2} MiB, shared", mib(self.weights))?;
-        writeln!(f, "persistent {:9.2} MiB a session", mib(self.persistent))?;
-        writeln!(f, "transient  {:9.2} MiB a session", mib(self.transient))?;
-        write!(f, "step       {:9.2} MiB a session", mib(self.step))
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::mirrors::{self, Copy, Extent};
 use super::plan::{Node, Place, bytes_of};
 use super::{Plan, Step, Weights};
-use crate::gpu::{Bound, Context, Pipeline, gpu_error, grid};
+use crate::gpu::{Bound, Context, Pipeline, compile_all, gpu_error, grid};
 use crate::kernel::{Arg, Role};
 use crate::{Error, Result};
 
@@ -19,7 +19,6 @@ pub struct Session {
     step: wgpu::Buffer,
     belt: wgpu::util::StagingBelt,
     plans: Vec<Ready>,
-    slots: usize,
     _weights: Weights,
 }
 
@@ -37,7 +36,7 @@ struct Bind {
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let roles: Vec<_> = self.plans.iter().map(|r| r.plan.role()).collect();
-        f.debug_struct("Session").field("roles", &roles).field("slots", &self.slots).finish()
+        f.debug_struct("Session").field("roles", &roles).finish()
     }
 }
 
@@ -48,13 +47,16 @@ impl Session {
     /// [`Error::OutOfMemory`]; what the driver says of a kernel.
     pub async fn new(gpu: &Context, weights: &Weights, plans: impl IntoIterator<Item = Plan>) -> Result<Self> {
         let plans: Vec<Plan> = plans.into_iter().collect();
-        compile_all(gpu, &plans)?;
+        if plans.iter().any(|plan| plan.caps != *gpu.caps()) {
+            let why = "a plan was compiled for another device's capabilities; compile it with those of this context";
+            return Err(Error::Unsupported { what: "the session".into(), why: why.into() });
+        }
+        compile_all(plans.iter().flat_map(|p| &p.nodes).map(|node| (gpu, node.spec, node.op.args())))?;
         let oom = gpu.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let (buffers, pool, step) = allocate(gpu, &plans);
         let sizes = mirrors::sizes(plans.iter().flat_map(|p| p.nodes.iter().map(|node| (node, &p.graph))));
         let textures = sizes.into_iter().map(|bytes| gpu.mirror_texture(bytes)).collect::<Result<_>>()?;
         let oom = oom.pop();
-        let slots = plans.iter().filter_map(|p| p.graph.slots()).max().unwrap_or(usize::MAX);
         let mut session = Self {
             belt: wgpu::util::StagingBelt::new(gpu.device().clone(), step.size().max(4096)),
             gpu: gpu.clone(),
@@ -63,7 +65,6 @@ impl Session {
             mirrors: textures,
             step,
             plans: Vec::new(),
-            slots,
             _weights: weights.clone(),
         };
         for plan in plans {
@@ -103,7 +104,7 @@ impl Session {
             });
         };
         let plan = &self.plans[index].plan;
-        step.check(self.slots)?;
+        step.check(plan.needs)?;
         check_capacity(plan, step)?;
         let words = step.words(&plan.heights);
         let counts = step.counts(&plan.heights);
@@ -161,7 +162,7 @@ impl Session {
         Ok(binds)
     }
 
-    fn copies(&self, plan: &Plan, node: &super::plan::Node) -> Vec<Copy> {
+    fn copies(&self, plan: &Plan, node: &Node) -> Vec<Copy> {
         let copy = |mirror: mirrors::Mirror| {
             let buffer = match &mirror.place {
                 Place::Persistent(name) => self.buffers.get(name),
@@ -259,29 +260,6 @@ fn check_capacity(plan: &Plan, step: &Step) -> Result<()> {
     within("sequences", step.spans.len(), have.sequences)?;
     within("memory tokens", step.memory() as usize, have.memory)?;
     within("keys", step.table.len(), have.keys)
-}
-
-/// Compiles the pipelines that are new, on as many threads as the machine has: a driver takes 0.2 s and more for each.
-fn compile_all(gpu: &Context, plans: &[Plan]) -> Result<()> {
-    let mut todo: HashMap<_, &Node> = HashMap::new();
-    for node in plans.iter().flat_map(|p| &p.nodes) {
-        todo.entry(node.spec).or_insert(node);
-    }
-    let todo: Vec<_> = todo.into_values().collect();
-    let compile = |node: &Node| gpu.pipeline(&node.spec, &node.op.args()).map(drop);
-    #[cfg(target_arch = "wasm32")]
-    return todo.into_iter().try_for_each(compile);
-    #[cfg(not(target_arch = "wasm32"))]
-    std::thread::scope(|scope| {
-        let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let share = todo.len().div_ceil(threads).max(1);
-        let work: Vec<_> =
-            todo.chunks(share).map(|nodes| scope.spawn(|| nodes.iter().try_for_each(|n| compile(n)))).collect();
-        work.into_iter().try_for_each(|handle| {
-            let failed = |_| Error::Gpu { what: "compiling".into(), why: "the driver's compiler panicked".into() };
-            handle.join().map_err(failed)?
-        })
-    })
 }
 
 type Buffers = (HashMap<String, wgpu::Buffer>, Vec<wgpu::Buffer>, wgpu::Buffer);

@@ -3,6 +3,7 @@
 //! Sequences are packed: only their real tokens have rows, one after the other, and each token keeps its original
 //! position. So padding costs nothing and cannot change an answer.
 
+use crate::kernel::{Keys, Op, View};
 use crate::{Error, Result};
 
 /// Which count of a step a tensor's rows follow.
@@ -102,7 +103,7 @@ impl Step {
 
     /// Appends a sequence whose tokens have these positions; they may have holes.
     pub fn push(&mut self, positions: &[u32]) {
-        let (start, len) = (self.tokens(), positions.len() as u32);
+        let (start, len) = (self.end(), positions.len() as u32);
         self.spans.push(Span { start, len, keys: len, ..Span::default() });
         self.positions.extend_from_slice(positions);
     }
@@ -126,7 +127,7 @@ impl Step {
     /// Appends a sequence that continues in the KV cache: `keys` maps each of its positions so far, this step's included,
     /// to its slot; its tokens are the last `len` of them.
     pub fn push_cached(&mut self, len: usize, keys: &[u32]) {
-        let (start, table) = (self.tokens(), self.table.len() as u32);
+        let (start, table) = (self.end(), self.table.len() as u32);
         let first = keys.len().saturating_sub(len);
         self.spans.push(Span { start, len: len as u32, keys: keys.len() as u32, table, ..Span::default() });
         self.positions.extend(first as u32..keys.len() as u32);
@@ -134,36 +135,55 @@ impl Step {
         self.table.extend_from_slice(keys);
     }
 
+    /// The row after the last sequence's; sequences lie one after the other, so it is the next one's first.
+    fn end(&self) -> u32 {
+        self.spans.last().map_or(0, |s| s.start.saturating_add(s.len))
+    }
+
     /// Tokens in this step.
     pub fn tokens(&self) -> u32 {
-        self.spans.iter().map(|s| s.start + s.len).max().unwrap_or(0)
+        self.end()
     }
 
     /// Rows of the memory.
     pub fn memory(&self) -> u32 {
-        self.spans.iter().map(|s| s.memory_start + s.memory_len).max().unwrap_or(0)
+        self.spans.iter().map(|s| s.memory_start.saturating_add(s.memory_len)).max().unwrap_or(0)
     }
 
-    /// Checks what the kernels rely on: lists as long as the tokens, spans in bounds, slots below `slots`.
-    pub(crate) fn check(&self, slots: usize) -> Result<()> {
-        let tokens = self.tokens() as usize;
-        let same = |what: &'static str, len: usize| {
-            let ok = len == tokens || len == 0;
-            if ok { Ok(()) } else { Err(Error::input(what, format!("{len} given for {tokens} tokens"))) }
-        };
-        same("positions", self.positions.len())?;
-        same("types", self.types.len())?;
-        same("slots", self.slots.len())?;
-        same("ids", self.ids.as_ref().map_or(0, Vec::len))?;
+    /// Checks what kernels without bounds checks rely on: spans that lie one after the other, lists as long as the
+    /// tokens, a table that holds each sequence's keys, slots within the cache. Every field is public, so any may be wrong.
+    pub(crate) fn check(&self, needs: Needs) -> Result<()> {
+        let mut end = 0u64;
         for span in &self.spans {
-            let end = span.table as usize + span.keys as usize;
-            if !self.table.is_empty() && (end > self.table.len() || span.keys < span.len) {
+            if u64::from(span.start) != end {
+                return Err(Error::input(
+                    "sequences",
+                    format!("{span:?} does not begin at row {end}, where the last one ends"),
+                ));
+            }
+            end += u64::from(span.len);
+            let memory = u64::from(span.memory_start) + u64::from(span.memory_len);
+            if end.max(memory) >= u64::from(u32::MAX) {
+                return Err(Error::input("sequences", format!("{span:?} ends beyond 2^32 rows")));
+            }
+            let keys = u64::from(span.table) + u64::from(span.keys);
+            if (needs.table || !self.table.is_empty()) && (keys > self.table.len() as u64 || span.keys < span.len) {
                 return Err(Error::input(
                     "slot table",
                     format!("{span:?} does not fit a table of {}", self.table.len()),
                 ));
             }
         }
+        let lists = [
+            ("positions", self.positions.len()),
+            ("types", self.types.len()),
+            ("slots", self.slots.len()),
+            ("ids", self.ids.as_ref().map_or(0, Vec::len)),
+        ];
+        if let Some((what, len)) = lists.into_iter().find(|&(_, len)| len != 0 && len as u64 != end) {
+            return Err(Error::input(what, format!("{len} given for {end} tokens")));
+        }
+        let Some(slots) = needs.slots else { return Ok(()) };
         match self.slots.iter().chain(&self.table).find(|&&s| s as usize >= slots) {
             Some(slot) => Err(Error::input("slots", format!("slot {slot} is beyond the cache of {slots}"))),
             None => Ok(()),
@@ -219,6 +239,31 @@ impl Step {
     }
 }
 
+/// What ops ask of a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Needs {
+    /// Rows of the KV cache, where there is one.
+    pub slots: Option<usize>,
+    /// Keys are found through the slot table.
+    pub table: bool,
+}
+
+impl Needs {
+    pub fn of(op: &Op<View>) -> Self {
+        match op {
+            Op::Qkv(op) => Self { slots: Some(op.cache.rows), table: false },
+            Op::Attention(op) if op.keys == Keys::Table => Self { slots: Some(op.k.rows), table: true },
+            _ => Self::default(),
+        }
+    }
+
+    /// What both ask.
+    pub fn and(self, other: Self) -> Self {
+        let slots = self.slots.map_or(other.slots, |a| Some(other.slots.map_or(a, |b| a.min(b))));
+        Self { slots, table: self.table || other.table }
+    }
+}
+
 /// What grids are computed from.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Counts {
@@ -239,5 +284,60 @@ impl Counts {
 
     pub fn tiles(&self, height: u32) -> u32 {
         self.tiles.iter().find(|(h, _)| *h == height).map_or(0, |(_, n)| *n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CACHED: Needs = Needs { slots: Some(8), table: true };
+
+    fn refused(needs: Needs, spoil: impl Fn(&mut Step)) -> bool {
+        let mut step = Step::default();
+        step.push_cached(2, &[0, 1, 2]);
+        step.push_cached(1, &[4, 5]);
+        assert!(step.check(needs).is_ok());
+        spoil(&mut step);
+        step.check(needs).is_err()
+    }
+
+    #[test]
+    fn steps_that_would_lead_a_kernel_astray_are_refused() {
+        let spoils: [fn(&mut Step); 12] = [
+            |s| s.spans[1].start = 0,
+            |s| s.spans[1].start = 3,
+            |s| s.spans[1].len = u32::MAX,
+            |s| s.spans[0].len = 1,
+            |s| s.spans[1].keys = u32::MAX,
+            |s| s.spans[1].keys = 0,
+            |s| s.spans[1].table = 4,
+            |s| s.spans[1].table = u32::MAX,
+            |s| (s.spans[1].memory_start, s.spans[1].memory_len) = (u32::MAX, 2),
+            |s| s.table[3] = 8,
+            |s| s.slots[0] = 8,
+            |s| s.table.clear(),
+        ];
+        for (i, spoil) in spoils.into_iter().enumerate() {
+            assert!(refused(CACHED, spoil), "{i}");
+        }
+        let lists: [fn(&mut Step); 4] =
+            [|s| s.positions.truncate(1), |s| s.slots.truncate(1), |s| s.types = vec![0], |s| s.ids = Some(vec![1])];
+        for list in lists {
+            assert!(refused(CACHED, list));
+        }
+        // Without a cache nobody reads the table.
+        assert!(!refused(Needs::default(), |s| s.table.clear()));
+    }
+
+    #[test]
+    fn no_step_outgrows_its_buffer() {
+        let heights = HEIGHTS;
+        let mut step = Step::default();
+        for keys in [1, 7, 9, 64, 65] {
+            step.push_cached(keys, &(0..keys as u32).collect::<Vec<_>>());
+        }
+        let most = Step::max_words(step.tokens() as usize, step.spans.len(), step.table.len(), &heights);
+        assert!(step.words(&heights).len() <= most);
     }
 }

@@ -7,7 +7,7 @@ use super::Plan;
 use super::plan::{Place, WeightKey};
 use crate::gpu::{Bound, Context, gpu_error};
 use crate::kernel::Layout;
-use crate::weights::{DType, HostTensor};
+use crate::weights::HostTensor;
 use crate::{Error, Result};
 
 /// Where weights come from: a tensor by its name in the graph, of so many rows and columns.
@@ -34,18 +34,13 @@ impl Weights {
     pub async fn load(gpu: &Context, plans: &[&Plan], source: Source<'_>) -> Result<Self> {
         let mut stored = HashMap::new();
         let mut staged = 0;
-        let mut wanted: Vec<(&WeightKey, DType)> = Vec::new();
-        for node in plans.iter().flat_map(|plan| &plan.nodes) {
-            for arg in node.args() {
-                if let (view, Place::Weight(key)) = arg.handle {
-                    wanted.push((key, view.dtype));
-                }
-            }
-        }
+        let args = plans.iter().flat_map(|plan| &plan.nodes).flat_map(|node| &node.places);
+        let keys = args.filter_map(|place| if let Place::Weight(key) = place { Some(key) } else { None });
+        let mut wanted: Vec<&WeightKey> = keys.collect();
         // The shards and forms of a tensor are made from one reading.
-        wanted.sort_by(|a, b| (&a.0.name, a.0.packed, a.0.first_row).cmp(&(&b.0.name, b.0.packed, b.0.first_row)));
+        wanted.sort_by_key(|key| (&key.name, key.packed, key.first_row));
         let mut last: Option<(&str, HostTensor)> = None;
-        for (key, dtype) in wanted {
+        for key in wanted {
             if stored.contains_key(key) {
                 continue;
             }
@@ -53,8 +48,8 @@ impl Weights {
                 Some((name, tensor)) if name == key.name => tensor,
                 _ => source(&key.name, [key.whole, key.cols])?,
             };
-            let bytes = rows_of(&tensor, key, dtype)?;
-            stored.insert(key.clone(), upload(gpu, key, dtype, bytes)?);
+            let bytes = rows_of(&tensor, key)?;
+            stored.insert(key.clone(), upload(gpu, key, bytes)?);
             staged += bytes.len();
             if staged > CHUNK {
                 gpu.flush().await?;
@@ -87,12 +82,12 @@ impl Weights {
 }
 
 /// The bytes of a shard, once the tensor is what the plan says.
-fn rows_of<'a>(tensor: &'a HostTensor, key: &WeightKey, dtype: DType) -> Result<&'a [u8]> {
+fn rows_of<'a>(tensor: &'a HostTensor, key: &WeightKey) -> Result<&'a [u8]> {
     let refuse = |why| Err(Error::Tensor { name: key.name.clone(), why });
-    if tensor.dtype != dtype {
-        return refuse(format!("expected {dtype}, got {}", tensor.dtype));
+    if tensor.dtype != key.dtype {
+        return refuse(format!("expected {}, got {}", key.dtype, tensor.dtype));
     }
-    let row = key.cols * dtype.size();
+    let row = key.cols * key.dtype.size();
     match tensor.bytes().get(key.first_row * row..(key.first_row + key.rows) * row) {
         Some(bytes) => Ok(bytes),
         None => refuse(format!(
@@ -104,10 +99,10 @@ fn rows_of<'a>(tensor: &'a HostTensor, key: &WeightKey, dtype: DType) -> Result<
     }
 }
 
-fn upload(gpu: &Context, key: &WeightKey, dtype: DType, bytes: &[u8]) -> Result<Stored> {
+fn upload(gpu: &Context, key: &WeightKey, bytes: &[u8]) -> Result<Stored> {
     let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
     let stored = if key.packed {
-        Stored::Packed(gpu.pack_weight(key.rows, key.cols, dtype, Layout::Nk, bytes)?)
+        Stored::Packed(gpu.pack_weight(key.rows, key.cols, key.dtype, Layout::Nk, bytes)?)
     } else {
         let size = (bytes.len() as u64).next_multiple_of(4).max(4);
         let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {

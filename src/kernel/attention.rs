@@ -150,7 +150,7 @@ fn bucket(head_dim: usize) -> u32 {
 
 /// Panels of rows of `attention_lanes`: what registers and the instruction cache hold, and a tile height that steps know.
 fn panels(bucket: u32, width: u32) -> u32 {
-    let fit = std::env::var("AP").ok().and_then(|v| v.parse().ok()).unwrap_or((256 / bucket).max(1));
+    let fit = (256 / bucket).max(1);
     (1 << fit.ilog2()).clamp(8 / width.min(8), 64 / width).min(8)
 }
 
@@ -210,6 +210,7 @@ impl Spec {
         // A loop body of about 1,000 multiply-adds; keys come in whole loads of the lanes.
         let keys = (512 / (panels * self.bucket)).max(if width > 8 { 4 } else { 2 });
         Link::new("attention_lanes", Constants::WGSL)
+            .part("parts/power")
             .number("WG", width)
             .number("PANELS", panels)
             .number("KEYS", keys)

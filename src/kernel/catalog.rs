@@ -48,8 +48,8 @@ fn variant(field: &str) -> Option<String> {
     let (key, value) = field.split_once(": ")?;
     let inner = value.strip_prefix("Some(").and_then(|v| v.strip_suffix(')')).unwrap_or(value).to_lowercase();
     match (key, inner.as_str()) {
-        // Told by the body and the tier.
-        ("body" | "reduce" | "width", _) | (_, "false" | "none") => None,
+        // Told by the body and the tier, or the plainest form.
+        ("body" | "reduce" | "width", _) | (_, "false" | "none" | "scalar" | "dot" | "own") => None,
         (_, "true") => Some(key.into()),
         ("weight" | "act" | "mode" | "similarity", _) => Some(inner),
         _ => Some(format!("{key}-{inner}")),

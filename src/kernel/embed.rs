@@ -8,7 +8,7 @@ use crate::graph::step::Domain;
 use crate::weights::DType;
 
 op! {
-    /// y = scale * word[id] + position[p] + kind[t], with p and t from the step.
+    /// `y = scale * word[id] + position[p] + kind[t]`, with p and t from the step.
     ///
     /// A table that exceeds a binding comes in shards of rows, an op for each: a shard writes only the rows of the ids it
     /// holds. Ids are read on the GPU, where they may come from anywhere, so they are clamped to the vocabulary.

@@ -216,7 +216,7 @@ impl Matmul<View> {
             "y" => y,
             _ => 0,
         };
-        count.saturating_sub(1) * stride
+        count.saturating_sub(1).saturating_mul(stride)
     }
 
     pub(super) fn candidates(&self, caps: &Caps) -> Vec<Candidate> {

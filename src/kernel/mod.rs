@@ -59,7 +59,10 @@ impl View {
 
     /// Elements from the start of the buffer to the end of the last row.
     pub fn end(&self) -> usize {
-        if self.rows == 0 { self.offset } else { self.offset + (self.rows - 1) * self.stride + self.cols }
+        match self.rows.checked_sub(1) {
+            None => self.offset,
+            Some(above) => above.saturating_mul(self.stride).saturating_add(self.cols).saturating_add(self.offset),
+        }
     }
 
     /// Every row begins and ends on a multiple of four elements.

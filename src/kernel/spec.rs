@@ -61,7 +61,11 @@ impl Reduce {
             Self::Subgroup => ("parts/reduce_subgroup", 64),
             Self::Lanes(width) => ("parts/reduce_lanes", width),
         };
-        link.part(part).number("WG", size)
+        let link = link.part(part).number("WG", size);
+        match self {
+            Self::Lanes(_) => link,
+            Self::Workgroup | Self::Subgroup => link.part("parts/share"),
+        }
     }
 }
 

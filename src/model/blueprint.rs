@@ -1,6 +1,6 @@
 //! What a model folder says: the architecture, and where each tensor of its graph comes from.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 #[cfg(not(target_arch = "wasm32"))]
 use std::path::Path;
 
@@ -190,9 +190,7 @@ impl Blueprint {
                 }
             }
         }
-        let named: HashSet<&str> = self.sources.values().flat_map(Source::parts).map(String::as_str).collect();
-        let stray = self.checkpoint.names().find(|name| !named.contains(name) && !names::known_unused(name));
-        match stray {
+        match names::stray(&self.checkpoint, self.sources.values()) {
             None => Ok(()),
             Some(name) => {
                 let why = "is in the checkpoint, but config.json describes a model without it; is it of another model?";

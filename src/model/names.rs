@@ -1,5 +1,7 @@
 //! From the names of the graph to the tensors of a checkpoint.
 
+use std::collections::HashSet;
+
 use super::arch::Arch;
 use super::bert;
 use crate::weights::{Checkpoint, DType, HostTensor};
@@ -74,6 +76,13 @@ impl<'a> Names<'a> {
         let [new, old] = [part, old].map(|part| format!("{}{module}.{part}", self.prefix));
         if self.checkpoint.contains(&old) { old } else { new }
     }
+}
+
+/// A tensor of the checkpoint that no source takes and that is not known to be of no use: a sign of a misread
+/// architecture.
+pub fn stray<'a>(checkpoint: &'a Checkpoint, sources: impl Iterator<Item = &'a Source>) -> Option<&'a str> {
+    let named: HashSet<&str> = sources.flat_map(Source::parts).map(String::as_str).collect();
+    checkpoint.names().find(|name| !named.contains(name) && !known_unused(name))
 }
 
 /// Whether a tensor that nobody took is known to be of no use: buffers, and heads of tasks that were not asked for.

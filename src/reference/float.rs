@@ -120,22 +120,21 @@ mod tests {
     #[test]
     #[allow(clippy::excessive_precision)] // as the tables print them
     fn erf_is_what_the_tables_say() {
-        // Wolfram Alpha, 17 digits.
+        // Abramowitz and Stegun's table 7.1, with more digits.
         let table = [
             (0.0, 0.0),
             (1e-9, 1.128379167095512574e-9),
             (0.5, 0.520499877813046538),
             (1.0, 0.842700792949714869),
             (2.0, 0.995322265018952734),
-            (2.9999, 0.999977907980114),
+            (2.9999, 0.9999778955735178),
             (3.0, 0.999977909503001415),
             (3.5, 0.999999256901627658),
             (5.0, 0.999999999998462540),
             (7.0, 1.0),
         ];
         for (x, want) in table {
-            let tolerance = if x == 2.9999 { 1e-9 } else { 4e-16 };
-            assert!((erf(x) - want).abs() <= tolerance, "erf({x}) = {:e}", erf(x));
+            assert!((erf(x) - want).abs() <= 4e-16, "erf({x}) = {:e}", erf(x));
             assert_eq!(erf(-x), -erf(x));
         }
         assert!(erf(f64::NAN).is_nan());

@@ -9,6 +9,7 @@ mod models;
 mod ops;
 mod probe;
 mod report;
+mod runs;
 mod slack;
 pub(crate) mod zoo;
 

@@ -165,8 +165,10 @@ impl Judge<'_> {
         let slack = run(node, step, before, |_| Slack::zero())?;
         for (at, arg) in node.args.iter().enumerate().filter(|(_, a)| a.access == Access::Write) {
             let outcome = match &truth[at] {
-                Tensor::Words(words) => Expected::exact(words.iter().map(|&w| super::ops::untouched_word(w)).collect())
-                    .judge(&mask(&after[at], words, |w| *w == POISON, Got::word), true),
+                Tensor::Words(words) => {
+                    Expected::exact(words.iter().map(|&w| super::runs::untouched_word(w)).collect())
+                        .judge(&mask(&after[at], words, |w| *w == POISON, Got::word), true)
+                }
                 Tensor::Floats(values) => Expected::new(values.clone(), yardstick[at].floats(), slack[at].floats())
                     .judge(&mask(&after[at], values, |v| v.to_bits() == UNTOUCHED, Got::float), self.keeps_nan),
             };

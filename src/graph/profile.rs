@@ -44,11 +44,11 @@ impl Session {
 
     /// Seconds of each dispatch of one replay.
     async fn profile_once(&mut self, role: Role, step: &Step) -> Result<Vec<f64>> {
-        let stamps = self.plan(role).map_or(0, |plan| plan.len() + 1);
+        let stamps = self.plan(role).map_or(0, |plan| plan.len()) + 1;
         let features = self.gpu.caps().features;
         let queries = features.contains(wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS);
         if queries && stamps <= wgpu::QUERY_SET_MAX_QUERIES as usize {
-            return self.stamped(role, step, stamps as u32).await;
+            return self.stamped(role, step).await;
         }
         #[cfg(not(target_arch = "wasm32"))]
         return self.waited(role, step);
@@ -60,12 +60,12 @@ impl Session {
     }
 
     /// By a timestamp before the first dispatch and one after each.
-    async fn stamped(&mut self, role: Role, step: &Step, count: u32) -> Result<Vec<f64>> {
+    async fn stamped(&mut self, role: Role, step: &Step) -> Result<Vec<f64>> {
         let gpu = self.gpu.clone();
-        let (label, ty) = (Some("profile"), wgpu::QueryType::Timestamp);
-        let set = gpu.device().create_query_set(&wgpu::QuerySetDescriptor { label, ty, count });
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         let mut cursor = self.begin(&mut encoder, role, step)?;
+        let (label, ty, count) = (Some("profile"), wgpu::QueryType::Timestamp, cursor.remaining() as u32 + 1);
+        let set = gpu.device().create_query_set(&wgpu::QuerySetDescriptor { label, ty, count });
         encoder.write_timestamp(&set, 0);
         for at in 1..count {
             cursor.record(&mut encoder, 1)?;

@@ -18,7 +18,8 @@ use output::Failure;
 
 /// Transformers from hand-written WGSL kernels, on any adapter that wgpu reaches.
 ///
-/// Exit codes: 0 all right; 1 `verify` found something wrong, or `bench --compare` something slower; 2 bad input, or it could not be run.
+/// Exit codes: 0 all right; 1 `verify` or `bench` found something wrong, or `bench --compare` something slower; 2 bad
+/// input, or it could not be run.
 #[derive(Parser)]
 #[command(name = "wgformer", version, max_term_width = 110)]
 struct Cli {

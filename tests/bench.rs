@@ -55,7 +55,9 @@ fn a_filter_that_matches_nothing_is_refused() {
     assert!(matches!(&result, Err(Error::Input { why, .. }) if why.contains("matmil")), "{result:?}");
 }
 
-fn profiled(gpu: &Context) {
+#[test]
+fn a_profile_names_the_plans_ops() {
+    let gpu = &common::context();
     let blueprint = Blueprint::open("tests/golden/bert-tiny").expect("a blueprint");
     let graph = blueprint.graph(Role::Full, Outputs { hidden: true, ..Outputs::default() }, Sizes::default());
     let step = Step::packed(&[30, 7]).with_ids((0..37).collect());
@@ -70,17 +72,4 @@ fn profiled(gpu: &Context) {
         assert!(times.iter().map(|time| time.ms).sum::<f64>() > 0.0, "{times:?}");
         assert!(session.profile(Role::Decode, &step, 1).await.is_err());
     });
-}
-
-#[test]
-fn a_profile_by_timestamps_names_the_plans_ops() {
-    profiled(&common::context());
-}
-
-#[test]
-fn a_profile_by_submissions_names_the_plans_ops() {
-    let adapter = common::adapter();
-    let (device, queue) =
-        common::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default())).expect("a device");
-    profiled(&Context::new(&device, &queue).expect("a context"));
 }

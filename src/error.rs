@@ -117,6 +117,14 @@ pub enum Error {
         /// wgpu's own words.
         why: String,
     },
+    /// The device computed something else than the reference did.
+    #[error("{what}: {why}; please report this with the output of `wgformer verify`")]
+    Wrong {
+        /// What was computed.
+        what: String,
+        /// The first element that is wrong.
+        why: String,
+    },
     /// Text could not be tokenized.
     #[error("tokenizer: {0}")]
     Tokenizer(String),

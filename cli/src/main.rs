@@ -1,5 +1,6 @@
 //! The command line of wgformer: `wgformer --help`.
 
+mod bench;
 mod device;
 mod embed;
 mod forward;
@@ -17,7 +18,8 @@ use output::Failure;
 
 /// Transformers from hand-written WGSL kernels, on any adapter that wgpu reaches.
 ///
-/// Exit codes: 0 all right; 1 `verify` found something wrong; 2 bad input, or it could not be run.
+/// Exit codes: 0 all right; 1 `verify` or `bench` found something wrong, or `bench --compare` something slower; 2 bad
+/// input, or it could not be run.
 #[derive(Parser)]
 #[command(name = "wgformer", version, max_term_width = 110)]
 struct Cli {
@@ -34,6 +36,7 @@ enum Command {
     Verify(verify::Args),
     Info(info::Args),
     Plan(plan::Args),
+    Bench(bench::Args),
     Wgsl(wgsl::Args),
 }
 
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&cli.device, args),
         Command::Info(args) => info::run(&cli.device, args),
         Command::Plan(args) => plan::run(&cli.device, args),
+        Command::Bench(args) => bench::run(&cli.device, args),
         Command::Wgsl(args) => wgsl::run(&cli.device, args),
     };
     match result {

@@ -1,5 +1,20 @@
-//! Measuring: what an adapter can do at best.
+//! Measuring: what an adapter can do at best, and what the kernels and whole encoders reach of it.
+//!
+//! Every [`Item`] is judged by the reference before it is timed, and every op is measured beside the simplest body that
+//! computes it. [`bench()`] runs them all; [`Item::prepare`] and [`Ready::time`] let other harnesses (criterion in
+//! `benches/`) run the same. Native only: it reads a clock, and blocks while the device works.
 
 mod ceilings;
+mod check;
+mod cost;
+mod items;
+mod kernel;
+mod minilm;
+mod plain;
+mod ready;
+mod run;
 
 pub use ceilings::{Ceilings, ceilings};
+pub use items::{Item, items};
+pub use ready::Ready;
+pub use run::{Row, bench};

@@ -63,7 +63,7 @@ pub fn wanted(adapter: &wgpu::Adapter) -> (wgpu::Features, wgpu::Limits) {
     let features = Features::SUBGROUP
         | Features::SHADER_F16
         | Features::TIMESTAMP_QUERY
-        | Features::TIMESTAMP_QUERY_INSIDE_PASSES
+        | Features::TIMESTAMP_QUERY_INSIDE_ENCODERS
         | Features::PIPELINE_CACHE;
     let have = adapter.limits();
     let limits = wgpu::Limits {

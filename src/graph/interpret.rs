@@ -37,12 +37,7 @@ impl<F: Float> State<F> {
     /// # Errors
     /// [`Error::Shape`] and [`Error::Input`], as a plan and a session give them; what `source` says.
     pub fn run(&mut self, graph: &Graph, step: &Step, source: Source<'_>) -> Result<()> {
-        let capacity = Capacity {
-            tokens: step.tokens() as usize,
-            sequences: step.spans.len(),
-            memory: step.memory() as usize,
-            keys: step.table.len(),
-        };
+        let capacity = Capacity::of(step);
         graph.ops().iter().try_for_each(|(_, op)| graph.check(op, &capacity))?;
         let needs = graph.ops().iter().map(|(_, op)| Needs::of(&op.map(&mut |t| graph.view(t, &capacity))));
         step.check(needs.fold(Needs::default(), Needs::and))?;

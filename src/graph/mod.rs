@@ -4,6 +4,7 @@ mod interpret;
 mod mirrors;
 pub(crate) mod plan;
 mod pool;
+mod profile;
 mod report;
 mod session;
 pub mod step;
@@ -11,6 +12,7 @@ mod weights;
 
 pub use interpret::State;
 pub use plan::{Capacity, Plan};
+pub use profile::OpTime;
 pub use report::Report;
 pub use session::{Cursor, Session};
 pub use step::{Domain, Span, Step};

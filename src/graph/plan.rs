@@ -26,6 +26,16 @@ impl Capacity {
         Self { tokens, sequences, ..Self::default() }
     }
 
+    /// Just enough for one step.
+    pub fn of(step: &Step) -> Self {
+        Self {
+            tokens: step.tokens() as usize,
+            sequences: step.spans.len(),
+            memory: step.memory() as usize,
+            keys: step.table.len(),
+        }
+    }
+
     pub(super) fn rows(&self, rows: Rows) -> usize {
         match rows {
             Rows::Of(Domain::Tokens) => self.tokens,

@@ -12,7 +12,7 @@ use crate::{Error, Result};
 
 /// Buffers and bind groups for some plans over one set of persistent tensors.
 pub struct Session {
-    gpu: Context,
+    pub(super) gpu: Context,
     buffers: HashMap<String, wgpu::Buffer>,
     pool: Vec<wgpu::Buffer>,
     mirrors: Vec<wgpu::Texture>,
@@ -213,6 +213,11 @@ impl Cursor<'_> {
         drop(pass);
         self.next = end;
         Ok(())
+    }
+
+    /// Starts the same step again; what the host uploaded is still there.
+    pub(crate) fn rewind(&mut self) {
+        self.next = 0;
     }
 
     /// The next dispatch, with the buffer of each argument that is no weight.

@@ -16,7 +16,7 @@ pub(super) const UNTOUCHED: u64 = 0x7ffc_a5a5_a5a5_a5a5;
 
 /// What an output must be.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Expected {
+pub(crate) struct Expected {
     truth: Vec<f64>,
     allowed: Vec<f64>,
 }
@@ -65,7 +65,7 @@ pub enum Fault {
 
 /// The outcome of a comparison.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     /// The element nearest to its allowance.
     pub worst: Option<Element>,
     /// The first that is wrong.
@@ -98,6 +98,11 @@ impl Expected {
         Self { truth, allowed }
     }
 
+    /// What is right.
+    pub fn truth(&self) -> impl Iterator<Item = f64> {
+        self.truth.iter().copied()
+    }
+
     /// Judges what was written. `nan` says whether this adapter keeps a NaN; where it does not, anything may stand there.
     pub fn judge(&self, got: &[Got], nan: bool) -> Outcome {
         let mut outcome = Outcome::default();
@@ -122,7 +127,7 @@ impl Expected {
 
 /// An element as it was read back.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Got {
+pub(crate) struct Got {
     pub value: f64,
     pub bits: u32,
 }

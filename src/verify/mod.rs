@@ -6,14 +6,14 @@
 #[cfg(test)]
 mod broken;
 pub mod cases;
-mod compare;
+pub(crate) mod compare;
 mod models;
 mod ops;
 mod probe;
 mod report;
-mod runs;
-mod slack;
-mod zoo;
+pub(crate) mod runs;
+pub(crate) mod slack;
+pub(crate) mod zoo;
 
 pub use compare::{Element, Fault};
 pub use ops::{verify, verify_cases, verify_cpu, verify_ops};

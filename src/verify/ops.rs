@@ -1,13 +1,12 @@
 //! Every op, with every kernel that the device can run, checked and trusted, over its cases.
 
 use super::cases::{self, Case};
-use super::compare::{Expected, Got, POISON, UNTOUCHED};
+use super::compare::{Expected, POISON, UNTOUCHED};
 use super::report::{Adapter, Failure, OpReport, Progress, Report, Wrong};
-use super::runs::Runs;
+use super::runs::{Runs, words};
 use crate::gpu::readback::Download;
 use crate::gpu::{Context, Slice, Weight, compile_all};
 use crate::kernel::{ALL, Access, Arg, Candidate, Layout, Matmul, Op, Role, Spec, View};
-use crate::weights::DType;
 use crate::{Error, Result};
 
 /// Elements around an output that no kernel may touch; as many bytes as a binding aligns to.
@@ -292,12 +291,6 @@ async fn judge(
         }
     }
     Ok(())
-}
-
-fn words(bytes: &[u8], dtype: DType) -> Vec<Got> {
-    let word = |b: &[u8]| u32::from_le_bytes([b[0], b[1], b[2], b[3]]);
-    let got = |bits| if dtype == DType::U32 { Got::word(bits) } else { Got::float(bits) };
-    bytes.chunks_exact(4).map(|b| got(word(b))).collect()
 }
 
 /// Browsers have no `Instant`.

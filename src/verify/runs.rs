@@ -1,7 +1,7 @@
 //! A case through the reference: in f64, in f32, and in numbers that know their error.
 
 use super::cases::Case;
-use super::compare::{Expected, Got, POISON, UNTOUCHED};
+use super::compare::{Expected, Got, Outcome, POISON, UNTOUCHED};
 use super::slack::Slack;
 use crate::graph::step::Domain;
 use crate::kernel::{Access, Arg, View};
@@ -9,7 +9,7 @@ use crate::reference::{self, Float, Place, Tensor};
 use crate::weights::DType;
 
 /// A case's op over tensors, an argument each, after the three runs of the reference.
-pub(super) struct Runs {
+pub(crate) struct Runs {
     pub args: Vec<Arg<View>>,
     pub bytes: Vec<Vec<u8>>,
     truth: Vec<Tensor<f64>>,
@@ -47,6 +47,15 @@ impl Runs {
         }
     }
 
+    /// Judges the bytes of a buffer whose beginning a kernel wrote, where this case has only some of its rows: between
+    /// and after them anything may stand.
+    pub fn judge_some(&self, at: usize, bytes: &[u8]) -> Outcome {
+        let words = words(bytes, self.args[at].handle.dtype);
+        let written = |(got, truth): (Got, f64)| if truth.to_bits() == UNTOUCHED { Got::word(POISON) } else { got };
+        let expected = self.expected(at);
+        expected.judge(&words.into_iter().zip(expected.truth()).map(written).collect::<Vec<_>>(), true)
+    }
+
     /// The same without the yardstick's own error.
     pub fn lenient(&self, at: usize) -> Expected {
         match &self.truth[at] {
@@ -66,6 +75,13 @@ impl Runs {
             (_, other) => other.words().iter().map(|&word| Got::word(word)).collect(),
         }
     }
+}
+
+/// A buffer's elements as they were read back.
+pub(super) fn words(bytes: &[u8], dtype: DType) -> Vec<Got> {
+    let word = |b: &[u8]| u32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+    let got = |bits| if dtype == DType::U32 { Got::word(bits) } else { Got::float(bits) };
+    bytes.chunks_exact(4).map(|b| got(word(b))).collect()
 }
 
 fn arg_of(arg: &Arg<&View>) -> Arg<View> {

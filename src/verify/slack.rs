@@ -17,7 +17,7 @@ const ULP: f64 = 2.0 * ROUNDING;
 
 /// A value and the variance of its error.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Slack {
+pub(crate) struct Slack {
     pub value: f64,
     variance: f64,
 }

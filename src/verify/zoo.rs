@@ -135,7 +135,7 @@ fn ids(count: usize, salt: usize) -> Vec<u32> {
 }
 
 /// A weight of any of them: wide enough that a mistake shows; norms lie around 1.
-pub(super) fn weight(name: &str, [rows, cols]: [usize; 2]) -> Result<HostTensor> {
+pub(crate) fn weight(name: &str, [rows, cols]: [usize; 2]) -> Result<HostTensor> {
     if name.ends_with(".rope") {
         return HostTensor::from_f32([rows, cols], &rope_table(10000.0, rows, cols));
     }

@@ -1,0 +1,187 @@
+//! `wgformer bench`: how fast, and how near to what the adapter can do.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use wgformer::bench::{Row, bench, items};
+use wgformer::blocking::block_on;
+
+use crate::device::{self, Device};
+use crate::output::{Failure, note, one_line, print};
+
+/// Kernels and whole encoders, checked and then timed; exit code 1 where one is wrong, or slower than in a saved run
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  wgformer bench
+  wgformer bench --filter matmul --json
+  wgformer bench --filter encoder --ops
+  wgformer bench --save before.jsonl
+  wgformer bench --compare before.jsonl --threshold 5
+
+Shapes: matmul and matvec m x n x k; attention heads x head width / sequences x tokens; encoders sequences x tokens.
+Rates are of the least times. `share` is of this run's ceilings: reading or copying where GB/s are given, else
+multiply-adds; what fits a cache may exceed them. `x plain` tells how many times as fast as the simplest kernel for the
+same problem (`plain/..`: an invocation for each output or row, over buffers) an op is. --compare looks at medians.")]
+pub struct Args {
+    /// Only items whose name contains this
+    #[arg(long, value_name = "S")]
+    filter: Option<String>,
+    /// A JSON object a line
+    #[arg(long)]
+    json: bool,
+    /// Splits encoders by op
+    #[arg(long)]
+    ops: bool,
+    /// Writes the JSON lines to a file
+    #[arg(long, value_name = "F")]
+    save: Option<PathBuf>,
+    /// Compares the medians with a saved run on the same adapter
+    #[arg(long, value_name = "F")]
+    compare: Option<PathBuf>,
+    /// How much slower, in percent, is too slow
+    #[arg(long, value_name = "P", default_value_t = 10.0, requires = "compare", value_parser = percent)]
+    threshold: f64,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() && value >= 0.0 => Ok(value),
+        _ => Err("expected a number of percent, 0 or more".into()),
+    }
+}
+
+pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
+    let saved = args.compare.as_deref().map(read).transpose()?;
+    // Whether the file can be written is known now, not after the work.
+    args.save.as_deref().map(writable).transpose()?;
+    let Device::Gpu(gpu) = device.open()? else {
+        return Err(Failure::new(
+            "bench times kernels on an adapter, and the CPU reference has none; leave out `--device cpu`, or install a \
+             Vulkan driver (Debian and Ubuntu: `apt-get install mesa-vulkan-drivers`, a software one)",
+        ));
+    };
+    let mut table = Table { json: args.json, begun: false, printed: Ok(()) };
+    let mut show = |row: &Row| table.show(row);
+    let rows = match block_on(&gpu, bench(&gpu, args.filter.as_deref(), args.ops, &mut show)) {
+        Err(wrong @ wgformer::Error::Wrong { .. }) => {
+            note(&format!("error: {}", one_line(&wrong.to_string())));
+            return Ok(ExitCode::from(1));
+        }
+        other => other?,
+    };
+    table.printed?;
+    if !args.json {
+        print(&summary(&rows))?;
+    }
+    if let Some(path) = &args.save {
+        let lines = rows.iter().map(line).collect::<Result<String, _>>()?;
+        std::fs::write(path, lines).map_err(|e| wgformer::Error::io(path, e))?;
+    }
+    let slower = saved.map_or(Ok(false), |saved| compare(&rows, &saved, &args))?;
+    Ok(if slower { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// Prints rows as they come; what went wrong with that is told at the end.
+struct Table {
+    json: bool,
+    begun: bool,
+    printed: Result<(), Failure>,
+}
+
+impl Table {
+    fn show(&mut self, row: &Row) {
+        if self.printed.is_ok() {
+            self.printed = self.print(row);
+        }
+    }
+
+    fn print(&mut self, row: &Row) -> Result<(), Failure> {
+        if self.json {
+            return print(&line(row)?);
+        }
+        if !std::mem::replace(&mut self.begun, true) {
+            let names = ["median ms", "least ms", "spread", "GFLOP/s", "GB/s", "share", "x plain"].map(str::to_owned);
+            print(&columns("", &names))?;
+        }
+        let number = |value: Option<f64>, digits: usize| value.map_or_else(String::new, |v| format!("{v:.digits$}"));
+        let percent = |value: Option<f64>| value.map_or_else(String::new, |v| format!("{:.0}%", 100.0 * v));
+        let (spread, share) = (percent(row.spread), percent(row.share));
+        let (ms, min, gflops, gbps) =
+            (number(row.ms, 4), number(row.min, 4), number(row.gflops, 1), number(row.gbps, 1));
+        print(&columns(&row.name, &[ms, min, spread, gflops, gbps, share, number(row.plain, 1)]))
+    }
+}
+
+fn columns(name: &str, [ms, min, spread, gflops, gbps, share, plain]: &[String; 7]) -> String {
+    format!("{name:<36} {ms:>10} {min:>10} {spread:>7} {gflops:>8} {gbps:>7} {share:>6} {plain:>8}\n")
+}
+
+fn line(row: &Row) -> Result<String, Failure> {
+    Ok(serde_json::to_string(row).map_err(|e| Failure::new(e.to_string()))? + "\n")
+}
+
+/// What the encoders take beside what their matmuls would take at the rate of a large one, measured in the same run.
+fn summary(rows: &[Row]) -> String {
+    const RATE: &str = "matmul/f32/1024x1024x1024";
+    let find = |name: &str| rows.iter().find(|row| row.name == name);
+    let (Some(gflops), Some(ceiling)) =
+        (find(RATE).and_then(|row| row.gflops), find("ceiling/fma").and_then(|row| row.gflops))
+    else {
+        return String::new();
+    };
+    let mut text = String::new();
+    for item in items().iter().filter(|item| item.name().starts_with("encoder/")) {
+        let Some(ms) = find(item.name()).and_then(|row| row.min) else { continue };
+        let matmuls = item.matmul_flops() / gflops * 1e-6;
+        text += &format!(
+            "{}: {ms:.1} ms, {:.2} of it its matmuls at the rate of {RATE} ({matmuls:.1} ms); {:.1} ms if the FMA ceiling \
+             were 120 GFLOP/s\n",
+            item.name(),
+            matmuls / ms,
+            ms * ceiling / 120.0
+        );
+    }
+    text
+}
+
+/// A file that is there stays as it is; where none is, none is left.
+fn writable(path: &Path) -> Result<(), Failure> {
+    let there = path.exists();
+    let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
+    opened.map_err(|e| wgformer::Error::io(path, e))?;
+    if !there {
+        std::fs::remove_file(path).map_err(|e| wgformer::Error::io(path, e))?;
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Vec<Row>, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|e| wgformer::Error::io(path, e))?;
+    let row = |(at, line): (usize, &str)| {
+        let failed = |e: serde_json::Error| Failure::new(format!("{}: line {}: {e}", path.display(), at + 1));
+        serde_json::from_str(line).map_err(failed)
+    };
+    text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(row).collect()
+}
+
+/// Tells what changed, on standard error where standard output has JSON; whether anything is too much slower.
+fn compare(rows: &[Row], saved: &[Row], args: &Args) -> Result<bool, Failure> {
+    let (mut common, mut slower) = (0, false);
+    for row in rows {
+        let before = saved.iter().find(|old| old.name == row.name && old.adapter == row.adapter);
+        let (Some(now), Some(then)) = (row.ms, before.and_then(|old| old.ms)) else { continue };
+        common += 1;
+        let change = 100.0 * (now / then - 1.0);
+        let verdict = if change > args.threshold { "  SLOWER" } else { "" };
+        slower |= change > args.threshold;
+        let text = format!("{:<36} {then:>10.4} -> {now:>10.4} ms {change:>+7.1}%{verdict}", row.name);
+        match args.json {
+            true => note(&text),
+            false => print(&(text + "\n"))?,
+        }
+    }
+    match common {
+        0 => Err(Failure::new("the saved run has nothing in common with this one: no timed item on this adapter")),
+        _ => Ok(slower),
+    }
+}

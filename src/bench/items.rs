@@ -1,0 +1,228 @@
+//! What is measured: ops of a shape, each beside the simplest body that computes it, and whole encoders.
+
+use super::{cost, minilm};
+use crate::graph::step::Step;
+use crate::graph::{Capacity, Graph, Kind, Rows};
+use crate::kernel::{Argmax, Attention, Embed, Gate, Keys, Matmul, Norm, Op, Pool, Qkv, Role, Softmax, View};
+use crate::model::arch::{Activation, PoolMode};
+use crate::verify::cases::{Case, Random};
+use crate::weights::DType;
+
+/// One measurement.
+#[derive(Clone, Debug)]
+pub struct Item {
+    name: String,
+    pub(super) what: What,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    /// An op, as a plan would run it.
+    Op(Case),
+    /// The same problem, by the body that anyone would write first: `shaders/bench/plain_OP.wgsl`.
+    Plain(Case),
+    /// MiniLM-L6 with random weights: so many sequences of so many tokens.
+    Encoder { batch: usize, len: usize },
+}
+
+/// What a session replays.
+pub(super) struct Job {
+    pub graph: Graph,
+    pub role: Role,
+    pub step: Step,
+}
+
+impl Job {
+    pub fn ops(&self) -> impl Iterator<Item = Op<View>> {
+        let capacity = Capacity::of(&self.step);
+        self.graph.ops().iter().map(move |(_, op)| op.map(&mut |tensor| self.graph.view(tensor, &capacity)))
+    }
+}
+
+/// Operations up to which a problem is worth the time that its plain body takes.
+const PLAIN: f64 = 1e9;
+
+/// Every item, in the order in which they are measured; an op comes after its plain body, `plain/` and its name, but for
+/// the largest problems, which have none.
+pub fn items() -> Vec<Item> {
+    let mut all = Vec::new();
+    for case in cases() {
+        if cost::flops(&case.op, &case.step) <= PLAIN {
+            all.push(Item { name: format!("plain/{}", case.name), what: What::Plain(case.clone()) });
+        }
+        all.push(Item { name: case.name.clone(), what: What::Op(case) });
+    }
+    for (batch, len) in [(8, 128), (1, 128), (1, 16)] {
+        let name = format!("encoder/minilm-l6/{batch}x{len}");
+        all.push(Item { name, what: What::Encoder { batch, len } });
+    }
+    all
+}
+
+impl Item {
+    /// Kind, element type where it matters, shape.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Operations of its matmuls alone, a multiply-add counting as two.
+    pub fn matmul_flops(&self) -> f64 {
+        let job = self.job();
+        job.ops().filter(|op| matches!(op, Op::Matmul(_))).map(|op| cost::flops(&op, &job.step)).sum()
+    }
+
+    pub(super) fn job(&self) -> Job {
+        match &self.what {
+            What::Op(case) | What::Plain(case) => job(case),
+            What::Encoder { batch, len } => minilm::job(*batch, *len),
+        }
+    }
+}
+
+/// A graph of the one op: what a model would have loaded are weights, everything else is persistent.
+fn job(case: &Case) -> Job {
+    let mut graph = Graph::new();
+    let tensors: Vec<_> = case
+        .op
+        .args()
+        .into_iter()
+        .map(|arg| {
+            let View { rows, cols, dtype, .. } = *arg.handle;
+            let kind = if is_weight(arg.name) { Kind::Weight } else { Kind::Persistent };
+            graph.tensor(kind, arg.name, Rows::Fixed(rows), cols, dtype)
+        })
+        .collect();
+    let mut next = 0..;
+    let op = case.op.map(&mut |_| tensors[next.next().unwrap_or(0)]);
+    let role = match &op {
+        Op::Matmul(op) => op.role,
+        Op::Attention(op) => op.role,
+        _ => Role::Full,
+    };
+    graph.push(case.op.name(), op);
+    Job { graph, role, step: case.step.clone() }
+}
+
+fn is_weight(argument: &str) -> bool {
+    ["w", "word", "position", "kind", "weight", "bias", "rope"].contains(&argument)
+}
+
+/// The problems. They are drawn from MiniLM's and small decoders' layers, but for those that fill a GPU.
+fn cases() -> Vec<Case> {
+    use DType::{F16, F32};
+    vec![
+        matmul(F32, 1024, 1024, 1024),
+        matmul(F32, 128, 1536, 384),
+        matmul(F32, 16, 1536, 384),
+        matmul(F16, 128, 1536, 384),
+        matvec(F32, 4096, 4096),
+        matvec(F16, 4096, 4096),
+        attention(12, 32, 8, 128),
+        attention(8, 64, 1, 2048),
+        decode(12, 64, 256),
+        decode(12, 64, 2048),
+        softmax(1024, 1024),
+        softmax(16, 128),
+        norm(1024, 384),
+        norm(16, 384),
+        embed(8, 128),
+        gate(1024, 1536),
+        qkv(12, 4, 64, 1024),
+        pool(8, 128, 384),
+        argmax(8, 30522),
+    ]
+}
+
+fn matrix(rows: usize, cols: usize) -> View {
+    View::dense(rows, cols, DType::F32)
+}
+
+fn product(dtype: DType, m: usize, n: usize, k: usize, role: Role) -> Matmul<View> {
+    Matmul { role, ..Matmul::new(matrix(m, k), View::dense(n, k, dtype), matrix(m, n)) }
+}
+
+fn matmul(dtype: DType, m: usize, n: usize, k: usize) -> Case {
+    Case::rows(format!("matmul/{dtype}/{m}x{n}x{k}"), product(dtype, m, n, k, Role::Full))
+}
+
+fn matvec(dtype: DType, n: usize, k: usize) -> Case {
+    Case::rows(format!("matvec/{dtype}/1x{n}x{k}"), product(dtype, 1, n, k, Role::Decode))
+}
+
+fn attention(heads: usize, head_dim: usize, batch: usize, len: usize) -> Case {
+    let rows = matrix(batch * len, heads * head_dim);
+    let shape = if batch == 1 { len.to_string() } else { format!("{batch}x{len}") };
+    let op = Attention::new(rows, rows, rows, rows, heads, head_dim);
+    Case::new(format!("attention/{heads}x{head_dim}/{shape}"), op, Step::packed(&vec![len; batch]))
+}
+
+/// One query over a KV cache.
+fn decode(heads: usize, head_dim: usize, keys: usize) -> Case {
+    let (row, cache) = (matrix(1, heads * head_dim), matrix(keys, heads * head_dim));
+    let op = Attention::new(row, cache, cache, row, heads, head_dim);
+    let mut step = Step::default();
+    step.push_cached(1, &(0..keys as u32).collect::<Vec<_>>());
+    let name = format!("attention/decode/{heads}x{head_dim}/{keys}");
+    Case::new(name, Attention { causal: true, keys: Keys::Table, role: Role::Decode, ..op }, step)
+}
+
+fn softmax(rows: usize, cols: usize) -> Case {
+    Case::rows(format!("softmax/{rows}x{cols}"), Softmax::new(matrix(rows, cols), matrix(rows, cols)))
+}
+
+fn norm(rows: usize, cols: usize) -> Case {
+    let (x, row) = (matrix(rows, cols), Some(matrix(1, cols)));
+    let op = Norm { weight: row, bias: row, ..Norm::new(x, x, 1e-5) };
+    Case::rows(format!("norm/{rows}x{cols}"), op)
+}
+
+fn embed(batch: usize, len: usize) -> Case {
+    let (vocab, width, tokens) = (minilm::VOCAB, minilm::WIDTH, batch * len);
+    let op = Embed {
+        ids: View::dense(tokens, 1, DType::U32),
+        word: matrix(vocab, width),
+        position: Some(matrix(len, width)),
+        kind: Some(matrix(2, width)),
+        y: matrix(tokens, width),
+        scale: 1.0,
+        vocab,
+        base: 0,
+    };
+    let mut random = Random::new("ids");
+    let ids: Vec<u32> = (0..tokens).map(|_| (random.next() % vocab as u64) as u32).collect();
+    Case::new(format!("embed/{batch}x{len}x{width}"), op, Step::packed(&vec![len; batch])).words("ids", &ids)
+}
+
+fn gate(rows: usize, cols: usize) -> Case {
+    let op = Gate { x: matrix(rows, 2 * cols), y: matrix(rows, cols), act: Activation::Silu };
+    Case::rows(format!("gate/{rows}x{cols}"), op)
+}
+
+fn qkv(heads: usize, kv_heads: usize, head_dim: usize, tokens: usize) -> Case {
+    let op = Qkv {
+        x: matrix(tokens, (heads + 2 * kv_heads) * head_dim),
+        q_norm: None,
+        k_norm: None,
+        rope: Some(matrix(tokens, head_dim)),
+        q: matrix(tokens, heads * head_dim),
+        cache: matrix(tokens, 2 * kv_heads * head_dim),
+        heads,
+        kv_heads,
+        head_dim,
+        eps: 1e-6,
+        interleaved: false,
+    };
+    let mut step = Step::packed(&[tokens]);
+    step.slots = (0..tokens as u32).collect();
+    Case::new(format!("qkv/{heads}+{kv_heads}x{head_dim}/{tokens}"), op, step)
+}
+
+fn pool(batch: usize, len: usize, cols: usize) -> Case {
+    let op = Pool { x: matrix(batch * len, cols), y: matrix(batch, cols), mode: PoolMode::Mean, normalize: false };
+    Case::new(format!("pool/{batch}x{len}x{cols}"), op, Step::packed(&vec![len; batch]))
+}
+
+fn argmax(rows: usize, cols: usize) -> Case {
+    let op = Argmax { x: matrix(rows, cols), ids: View::dense(rows, 1, DType::U32) };
+    Case::rows(format!("argmax/{rows}x{cols}"), op)
+}

@@ -12,6 +12,8 @@ mod record;
 pub use caps::{Caps, wanted};
 pub use context::Context;
 pub(crate) use context::{Bound, Pipeline, compile_all};
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use context::{gpu_error, now_or_never};
 pub use pack::{packed_bytes, packed_fits};
 pub(crate) use record::grid;
 pub use record::{Slice, Weight};

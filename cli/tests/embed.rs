@@ -46,7 +46,7 @@ fn texts_of_every_length() {
     let folder = Folder::new("texts");
     let model = model(&folder);
     let (fits, long) = ("a ".repeat(POSITIONS - 2), "b ".repeat(POSITIONS - 1));
-    let (lines, notes) = embedded(&run(&model, &["", "   ", "a b", "\u{1F980} \u{0}", &fits, &long], b""));
+    let (lines, notes) = embedded(&run(&model, &["", "   ", "a b", "\u{1F980}", &fits, &long], b""));
     let tokens: Vec<_> = lines.iter().map(|line| line["tokens"].as_u64().expect("a count") as usize).collect();
     assert_eq!(tokens, [2, 2, 4, 3, POSITIONS, POSITIONS]);
     for line in &lines {
@@ -97,7 +97,7 @@ fn damaged_tokenizers() {
     let model = model(&folder);
     let vocab = model.join("vocab.txt");
     let whole = std::fs::read_to_string(&vocab).expect("read");
-    let mut refuse = |what: &str, file: &str, bytes: &[u8], says: &str| {
+    let refuse = |what: &str, file: &str, bytes: &[u8], says: &str| {
         let path = model.join(file);
         std::fs::write(&path, bytes).expect("written");
         let error = refused(what, &run(&model, &["a"], b""));

@@ -122,3 +122,27 @@ fn case_limit_and_damage() {
         assert!(matches!(error, wgformer::Error::Tokenizer(_)), "{error}");
     }
 }
+
+/// A small tokenizer with one byte changed: refused, or it gives ids or an error.
+#[test]
+fn changed_bytes_never_panic() {
+    const BYTES: &[u8] = b" \"{}[]:,0-9eatnulf\\\xff#B";
+    let json = tiny("a\nb\n##b\n");
+    let mut random = common::Random(11);
+    let (mut refused, mut read) = (0, 0);
+    for _ in 0..2000 {
+        let mut changed = json.clone();
+        changed[random.below(json.len())] = BYTES[random.below(BYTES.len())];
+        match Tokenizer::from_bytes(&changed, 9, random.below(2) == 1) {
+            Ok(tokenizer) => {
+                let _ = tokenizer.encode("a B ab [SEP] \u{1F980}");
+                read += 1;
+            }
+            Err(error) => {
+                assert!(matches!(error, wgformer::Error::Tokenizer(_)), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 100 && read > 100, "{refused} {read}");
+}

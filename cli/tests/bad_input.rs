@@ -112,11 +112,7 @@ fn bad_configs() {
         ("no model_type", changed("\"model_type\"", "\"type\""), "model_type"),
         ("unknown activation", changed("\"gelu\"", "\"wiggle\""), "wiggle"),
         ("text for a number", changed("\"hidden_size\": 60", "\"hidden_size\": \"wide\""), "hidden_size"),
-        (
-            "positions of another kind",
-            changed("\"hidden_size\"", "\"position_embedding_type\": \"relative_key\", \"hidden_size\""),
-            "position_embedding_type",
-        ),
+        ("positions of another kind", changed("\"absolute\"", "\"relative_key\""), "position_embedding_type"),
         ("layers in a billion", changed("\"num_hidden_layers\": 3", "\"num_hidden_layers\": 1000000000"), "1024"),
         ("a negative size", changed("\"hidden_size\": 60", "\"hidden_size\": -60"), "hidden_size"),
         ("no width", changed("\"hidden_size\": 60", "\"hidden_size\": 0"), ""),

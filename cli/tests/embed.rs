@@ -46,7 +46,7 @@ fn texts_of_every_length() {
     let folder = Folder::new("texts");
     let model = model(&folder);
     let (fits, long) = ("a ".repeat(POSITIONS - 2), "b ".repeat(POSITIONS - 1));
-    let (lines, notes) = embedded(&run(&model, &["", "   ", "a b", "\u{1F980} \u{0}", &fits, &long], b""));
+    let (lines, notes) = embedded(&run(&model, &["", "   ", "a b", "\u{1F980}", &fits, &long], b""));
     let tokens: Vec<_> = lines.iter().map(|line| line["tokens"].as_u64().expect("a count") as usize).collect();
     assert_eq!(tokens, [2, 2, 4, 3, POSITIONS, POSITIONS]);
     for line in &lines {

@@ -7,7 +7,6 @@
 @group(0) @binding(3) var<storage, read> k: array<f32>;  // [keys, kv_heads head_dim]
 @group(0) @binding(4) var<storage, read> v: array<f32>;  // [keys, kv_heads head_dim]
 
-const QUADS = HEAD / 4u;
 var<workgroup> ks: array<vec4f, BLOCK * QUADS>;
 var<workgroup> vs: array<vec4f, BLOCK * QUADS>;
 

@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
+use indicatif::ProgressBar;
+use wgformer::Context;
 use wgformer::blocking::block_on;
-use wgformer::verify::{Progress, Report, verify, verify_cpu};
+use wgformer::verify::{Progress, Report, Share, verify_cpu, verify_share};
 
 use crate::device::{self, Device};
 use crate::output::{Failure, print, progress};
@@ -29,14 +31,13 @@ pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
     let opened = device.open()?;
     let bar = progress(Some(0), "verifying", device.quiet);
     let filter = args.filter.as_deref();
-    let mut show = |p: Progress<'_>| {
-        bar.set_length(p.total as u64);
-        bar.set_position(p.done as u64);
-        bar.set_message(format!("{:<9}", p.op));
-    };
-    let report: Report = match &opened {
-        Device::Gpu(gpu) => block_on(gpu, verify(gpu, filter, &mut show))?,
-        Device::Cpu => verify_cpu(filter, &mut show)?,
+    let report: Report = match opened {
+        Device::Gpu(gpu) => on_devices(&devices(gpu, device)?, filter, &bar)?,
+        Device::Cpu => verify_cpu(filter, &mut |p| {
+            bar.set_length(p.total as u64);
+            bar.set_position(p.done as u64);
+            bar.set_message(format!("{:<9}", p.op));
+        })?,
     };
     bar.finish_and_clear();
     match args.json {
@@ -44,4 +45,44 @@ pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
         false => print(&report.to_string())?,
     }
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// A device of a software adapter for each core: see [`Share`].
+fn devices(gpu: Context, device: &device::Args) -> Result<Vec<Context>, Failure> {
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get()).min(8);
+    let more = if gpu.caps().cpu { cores - 1 } else { 0 };
+    let mut devices = vec![gpu];
+    for _ in 0..more {
+        devices.extend(device.choose()?.gpu().cloned());
+    }
+    Ok(devices)
+}
+
+/// Each device verifies a share.
+fn on_devices(devices: &[Context], filter: Option<&str>, bar: &ProgressBar) -> Result<Report, Failure> {
+    let share = |index: usize, gpu: &Context| {
+        let mut done = 0;
+        let mut show = |p: Progress<'_>| {
+            if index == 0 {
+                bar.set_length((p.total * devices.len()) as u64);
+                bar.set_message(format!("{:<9}", p.op));
+            }
+            bar.inc(p.done.saturating_sub(done) as u64);
+            done = p.done;
+        };
+        block_on(gpu, verify_share(gpu, filter, Share { index, of: devices.len() }, &mut show))
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> =
+            devices.iter().enumerate().map(|(index, gpu)| scope.spawn(move || share(index, gpu))).collect();
+        let mut whole: Option<Report> = None;
+        for worker in workers {
+            let part = worker.join().map_err(|_| Failure::new("a thread that verified has panicked"))??;
+            match &mut whole {
+                Some(report) => report.merge(part),
+                None => whole = Some(part),
+            }
+        }
+        Ok(whole.unwrap_or_default())
+    })
 }

@@ -182,9 +182,10 @@ impl Spec {
     pub(super) fn link(&self) -> Link {
         let link = match self.body {
             // K and V blocks fill 16 KiB, the default limit.
-            Body::Tile => {
-                Link::new("attention", Constants::WGSL).number("WG", TILE).number("BLOCK", 2048 / self.bucket)
-            }
+            Body::Tile => Link::new("attention", Constants::WGSL)
+                .number("WG", TILE)
+                .number("BLOCK", 2048 / self.bucket)
+                .number("QUADS", self.bucket / 4),
             Body::Row(reduce) => reduce
                 .link(Link::new("attention_row", Constants::WGSL))
                 .part("parts/share")

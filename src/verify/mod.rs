@@ -16,5 +16,5 @@ pub(crate) mod slack;
 pub(crate) mod zoo;
 
 pub use compare::{Element, Fault};
-pub use ops::{verify, verify_cases, verify_cpu, verify_ops};
+pub use ops::{Share, verify, verify_cases, verify_cpu, verify_ops, verify_share};
 pub use report::{Adapter, Failure, Kernel, OpReport, Progress, Report, Worst, Wrong};

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 
 use super::compare::{Element, Expected, Fault, Got, POISON, UNTOUCHED};
+use super::ops::Share;
 use super::report::{Failure, OpReport, Progress, Wrong};
 use super::slack::Slack;
 use super::zoo::{self, Specimen};
@@ -31,12 +32,13 @@ pub(super) fn names(filter: Option<&str>) -> Vec<&'static str> {
 pub(super) async fn verify_models(
     gpu: &Context,
     filter: Option<&str>,
+    share: Share,
     keeps_nan: bool,
     progress: &mut (dyn FnMut(Progress<'_>) + Send),
 ) -> Result<Vec<OpReport>> {
-    let names = names(filter);
+    let names: Vec<_> = names(filter).into_iter().enumerate().filter(|(n, _)| share.has(*n)).collect();
     let mut reports = Vec::new();
-    for specimen in zoo::all().iter().filter(|s| names.contains(&s.name)) {
+    for specimen in zoo::all().iter().filter(|s| names.iter().any(|(_, name)| *name == s.name)) {
         progress(Progress { op: specimen.name, done: reports.len(), total: names.len() });
         reports.push(verify_model(gpu, specimen, specimen.plans(gpu.caps())?, keeps_nan).await?);
     }

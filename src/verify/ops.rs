@@ -38,19 +38,53 @@ pub async fn verify(
     filter: Option<&str>,
     progress: &mut (dyn FnMut(Progress<'_>) + Send),
 ) -> Result<Report> {
+    verify_share(gpu, filter, Share::ALL, progress).await
+}
+
+/// One of several equal shares of a verification.
+///
+/// A software adapter generates its code in a single thread for each device: on as many devices as there are cores,
+/// each with a share, it is sooner done. [`Report::merge`] puts the reports together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Which: 0 to `of - 1`.
+    pub index: usize,
+    /// Of how many, 1 or more.
+    pub of: usize,
+}
+
+impl Share {
+    /// Everything.
+    pub const ALL: Self = Self { index: 0, of: 1 };
+
+    /// Whether item number `at` is in this share.
+    pub(super) fn has(self, at: usize) -> bool {
+        at % self.of.max(1) == self.index
+    }
+}
+
+/// A share of what [`verify`] does.
+///
+/// # Errors
+/// As [`verify_ops`].
+pub async fn verify_share(
+    gpu: &Context,
+    filter: Option<&str>,
+    share: Share,
+    progress: &mut (dyn FnMut(Progress<'_>) + Send),
+) -> Result<Report> {
     let began = Clock::now();
-    let mut report = match chosen(filter) {
-        Ok(ops) => verify_cases(gpu, ops, progress).await?,
-        Err(error) => {
-            let models = super::models::names(filter);
-            if models.is_empty() {
-                return Err(error);
-            }
-            verify_cases(gpu, Vec::new(), progress).await?
-        }
+    let mut ops = match chosen(filter) {
+        Err(error) if super::models::names(filter).is_empty() => return Err(error),
+        ops => ops.unwrap_or_default(),
     };
+    let mut number = 0..;
+    for (_, cases) in &mut ops {
+        cases.retain(|_| number.next().is_some_and(|n| share.has(n)));
+    }
+    let mut report = verify_cases(gpu, ops, progress).await?;
     let keeps_nan = report.adapter.as_ref().is_some_and(|a| a.keeps_nan);
-    report.models = super::models::verify_models(gpu, filter, keeps_nan, progress).await?;
+    report.models = super::models::verify_models(gpu, filter, share, keeps_nan, progress).await?;
     report.seconds = began.seconds();
     Ok(report)
 }

@@ -128,6 +128,19 @@ pub struct Progress<'a> {
 }
 
 impl Report {
+    /// Takes in the report of another share of the same verification; shares run side by side, so the longest counts.
+    pub fn merge(&mut self, other: Self) {
+        for (mine, theirs) in [(&mut self.ops, other.ops), (&mut self.models, other.models)] {
+            for part in theirs {
+                match mine.iter_mut().find(|p| p.op == part.op) {
+                    Some(same) => same.merge(part),
+                    None => mine.push(part),
+                }
+            }
+        }
+        self.seconds = self.seconds.max(other.seconds);
+    }
+
     fn parts(&self) -> impl Iterator<Item = &OpReport> {
         self.ops.iter().chain(&self.models)
     }
@@ -140,6 +153,22 @@ impl Report {
 }
 
 impl OpReport {
+    fn merge(&mut self, other: Self) {
+        for Kernel { name, runs, unavailable } in other.kernels {
+            let kernel = self.kernel(&name);
+            kernel.runs += runs;
+            kernel.unavailable = kernel.unavailable.take().or(unavailable);
+        }
+        self.cases += other.cases;
+        let element = |worst: &Option<Worst>| worst.as_ref().map(|w| w.element);
+        let mine = element(&self.worst);
+        if Element::worse(mine, element(&other.worst)) != mine {
+            self.worst = other.worst;
+        }
+        self.failures += other.failures;
+        self.first = self.first.take().or(other.first);
+    }
+
     pub(super) fn kernel(&mut self, name: &str) -> &mut Kernel {
         let at = self.kernels.iter().position(|k| k.name == name).unwrap_or_else(|| {
             self.kernels.push(Kernel { name: name.into(), ..Kernel::default() });

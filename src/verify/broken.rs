@@ -112,7 +112,7 @@ impl Proof {
             let wrong = |place: &Place| place != self.place(at) && !written.contains(&place);
             // Now the first, now the last of them.
             let mut others = (0..self.plans[at.plan].pool.len()).map(Place::Pool).filter(wrong);
-            let Some(place) = (if at.node % 2 == 0 { others.next() } else { others.last() }) else { continue };
+            let Some(place) = (if at.node % 2 == 0 { others.next() } else { others.next_back() }) else { continue };
             self.finds(&[at], &place, self.names(at, REWIRED));
             breaks += 1;
         }

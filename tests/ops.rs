@@ -1,24 +1,28 @@
-//! Every op, with every kernel that the adapter at hand can run, against the reference.
+//! Every op, with every kernel that the adapter at hand can run, and three whole models, against the reference.
 
 mod common;
 
 use wgformer::kernel::{Attention, Op};
-use wgformer::verify::verify_ops;
+use wgformer::verify::{Share, verify_share};
 use wgformer::{Context, Slice};
 use wgpu::util::DeviceExt;
 
 #[test]
 fn every_kernel_is_right() {
-    let gpu = common::context();
-    let mut last = String::new();
-    let mut progress = |p: wgformer::verify::Progress<'_>| {
-        if p.op != last {
-            last = p.op.into();
-            eprintln!("{} ..", p.op);
-        }
-    };
     let filter = std::env::var("WGFORMER_FILTER").ok();
-    let report = common::block_on(verify_ops(&gpu, filter.as_deref(), &mut progress)).expect("the device runs");
+    // A software adapter generates code in one thread for each device.
+    let of = std::thread::available_parallelism().map_or(1, |n| n.get()).min(4);
+    let share = |index| {
+        let gpu = common::context();
+        common::block_on(verify_share(&gpu, filter.as_deref(), Share { index, of }, &mut |_| {}))
+    };
+    let share = &share;
+    let reports: Vec<_> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..of).map(|index| scope.spawn(move || share(index))).collect();
+        workers.into_iter().map(|worker| worker.join().expect("no panic").expect("the device runs")).collect()
+    });
+    let mut report = wgformer::verify::Report::default();
+    reports.into_iter().for_each(|part| report.merge(part));
     eprintln!("{report}");
     assert!(report.passed());
 }

@@ -1,6 +1,6 @@
 //! `config.json` and its like: JSON objects read with getters that know what is sane.
 //!
-//! A value is checked when it is read, so that whatever is computed from an [`Arch`] cannot overflow, allocate absurdly
+//! A value is checked when it is read, so that whatever is computed from an [`super::arch::Arch`] cannot overflow, allocate absurdly
 //! or divide by zero.
 
 use std::fmt::Display;
@@ -10,13 +10,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::arch::{Activation, Arch};
-use super::bert;
+use super::arch::{Activation, Head};
 use crate::weights::Checkpoint;
 use crate::{Error, Result};
-
-/// The values of `model_type` that this version can run.
-pub const FAMILIES: [&str; 1] = ["bert"];
 
 /// Sane bounds, shared by the families.
 pub(super) mod bounds {
@@ -46,6 +42,9 @@ const ACTIVATIONS: [(&str, Activation); 10] = [
     ("swish", Activation::Silu),
     ("tanh", Activation::Tanh),
 ];
+
+/// The head's table, in all families that have one.
+pub(super) const HEAD: &str = "lm_head.weight";
 
 /// Far more than any configuration needs.
 #[cfg(not(target_arch = "wasm32"))]
@@ -83,6 +82,11 @@ impl Config {
             Value::Object(values) => Ok(Self { file, values }),
             other => Err(config_error(&file, format!("is {}, expected an object", show(&other)))),
         }
+    }
+
+    /// What messages call it.
+    pub(super) fn file(&self) -> &str {
+        &self.file
     }
 
     /// The value of `key`; `None` when it is absent or null.
@@ -190,17 +194,32 @@ impl Config {
         Ok((columns, count, head_dim))
     }
 
-    /// The family, checked to be one of [`FAMILIES`].
+    /// An object within this one, which messages call by both names.
     ///
     /// # Errors
-    /// [`Error::Config`] when the key is absent or another family's.
-    pub fn model_type(&self) -> Result<&'static str> {
-        let what = format!("one of the families that this version can run: {}", FAMILIES.join(", "));
-        let Some(name) = self.str("model_type")? else {
-            return Err(config_error(&self.file, format!("model_type is missing, expected {what}")));
-        };
-        let known = FAMILIES.into_iter().find(|&family| family == name);
-        known.ok_or_else(|| self.wrong("model_type", &Value::from(name), what))
+    /// [`Error::Config`] when it is anything else.
+    pub fn object(&self, key: &str) -> Result<Option<Self>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::Object(values)) => {
+                Ok(Some(Self { file: format!("{}, {key}", self.file), values: values.clone() }))
+            }
+            Some(other) => Err(self.wrong(key, other, "an object")),
+        }
+    }
+
+    /// What turns hidden rows into logits: a table of its own, unless it is tied to `word`. A tied model whose checkpoint
+    /// holds both, and they differ, has its own.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when they cannot be compared.
+    pub(super) fn head(&self, checkpoint: &Checkpoint, word: &str, tied: bool) -> Result<Head> {
+        let tied = self.bool("tie_word_embeddings", tied)?;
+        let both = checkpoint.contains(HEAD) && checkpoint.contains(word);
+        Ok(match tied && (!both || checkpoint.same(HEAD, word)?) {
+            true => Head::Tied,
+            false => Head::Untied,
+        })
     }
 
     /// An [`Error::Unsupported`] unless `key` is `false` or absent.
@@ -221,17 +240,6 @@ impl Config {
     pub(super) fn wrong(&self, key: &str, value: &Value, expected: impl Display) -> Error {
         config_error(&self.file, format!("{key} is {}, expected {expected}", show(value)))
     }
-}
-
-/// The architecture of a checkpoint, by the `model_type` of its `config.json`.
-///
-/// # Errors
-/// [`Error::Config`] where a value is absurd or the family is unknown, [`Error::Unsupported`] where the family has a
-/// variant that this version cannot run.
-pub fn arch(config: &Config, checkpoint: &Checkpoint) -> Result<Arch> {
-    // FAMILIES has one so far.
-    config.model_type()?;
-    bert::arch(config, checkpoint)
 }
 
 /// An [`Error::Config`].

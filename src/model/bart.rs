@@ -1,59 +1,74 @@
-//! BART (Lewis et al. 2019), and what its descendants share with it: names, and the sizes of two stacks.
+//! BART (Lewis et al. 2019) and mBART (Liu et al. 2020), and the sizes that the descendants of fairseq's Transformer
+//! share with them.
 
-use super::arch::{Activation, Arch, Embed, Head, Mlp, Norm, Position, Stack};
-use super::config::{Config, HEAD, bounds};
-use super::names::{Names, Source};
+use super::arch::{Activation, Arch, Embed, Mlp, Norm, Position, Stack};
+use super::config::{Config, bounds};
+use super::fairseq::{BIAS, words};
 use crate::Result;
 use crate::weights::Checkpoint;
 
-/// Modules of a layer, here and in the checkpoint; the first four are a decoder's only.
-const LAYER: [(&str, &str); 8] = [
-    ("cross.q", "encoder_attn.q_proj"),
-    ("cross.out", "encoder_attn.out_proj"),
-    ("cross.norm", "encoder_attn_layer_norm"),
-    ("self.out", "self_attn.out_proj"),
-    ("self.norm", "self_attn_layer_norm"),
-    ("mlp.up", "fc1"),
-    ("mlp.down", "fc2"),
-    ("mlp.norm", "final_layer_norm"),
-];
-const BIAS: &str = "final_logits_bias";
+/// What stands where `config.json` says nothing.
+pub(super) struct Defaults {
+    pub vocab: usize,
+    pub pad: u32,
+    pub scale_embedding: bool,
+    pub act: Activation,
+}
+
+const DEFAULTS: Defaults = Defaults { vocab: 50265, pad: 1, scale_embedding: false, act: Activation::Gelu };
 
 /// BART: norms after the residuals and after the embeddings, learned positions from row 2 on.
 pub(super) fn bart(config: &Config, checkpoint: &Checkpoint) -> Result<Arch> {
-    let max = config.usize("max_position_embeddings", 1024, bounds::POSITIONS)?;
-    let change = |stack| Stack { position: Position::Learned { max, offset: 2 }, embed_norm: true, ..stack };
-    arch(config, checkpoint, 50265, change)
+    let position = learned(config)?;
+    arch(config, checkpoint, DEFAULTS, |stack| Stack { position, embed_norm: true, ..stack })
+}
+
+/// mBART: as BART, but norms before the blocks and after the last.
+pub(super) fn mbart(config: &Config, checkpoint: &Checkpoint) -> Result<Arch> {
+    let position = learned(config)?;
+    arch(config, checkpoint, DEFAULTS, |stack| Stack { position, embed_norm: true, ..pre_norm(stack) })
+}
+
+/// Norms before the blocks and after the last.
+pub(super) fn pre_norm(stack: Stack) -> Stack {
+    Stack { norm: Norm { before: true, ..stack.norm }, final_norm: true, ..stack }
+}
+
+/// How many positions the configuration speaks of.
+pub(super) fn positions(config: &Config) -> Result<usize> {
+    config.usize("max_position_embeddings", 1024, bounds::POSITIONS)
+}
+
+fn learned(config: &Config) -> Result<Position> {
+    Ok(Position::Learned { max: positions(config)?, offset: 2 })
 }
 
 /// Two stacks with the keys that all descendants have; `change` makes them the descendant's.
 pub(super) fn arch(
     config: &Config,
     checkpoint: &Checkpoint,
-    vocab: usize,
+    defaults: Defaults,
     change: impl Fn(Stack) -> Stack,
 ) -> Result<Arch> {
-    let vocab = config.usize("vocab_size", vocab, bounds::VOCAB)?;
-    let (encoder, decoder) = (change(stack(config, "encoder")?), change(stack(config, "decoder")?));
-    let scale = if config.bool("scale_embedding", false)? { (encoder.width as f32).sqrt() } else { 1.0 };
+    let vocab = config.usize("vocab_size", defaults.vocab, bounds::VOCAB)?;
+    let side = |side: &str| Ok(change(stack(config, side, defaults.act)?));
+    let (encoder, decoder) = (side("encoder")?, side("decoder")?);
+    let scaled = config.bool("scale_embedding", defaults.scale_embedding)?;
     let words = words(checkpoint);
+    let word = words.iter().find(|name| checkpoint.contains(name)).unwrap_or(&words[0]);
     Ok(Arch {
         vocab,
-        head: config.head(
-            checkpoint,
-            words.iter().find(|name| checkpoint.contains(name)).unwrap_or(&words[0]),
-            true,
-        )?,
-        head_bias: checkpoint.contains(BIAS),
+        embed: Embed { scale: if scaled { (encoder.width as f32).sqrt() } else { 1.0 }, types: 0 },
         encoder: Some(encoder),
         decoder: Some(decoder),
-        embed: Embed { scale, types: 0 },
-        pad_token: config.token("pad_token_id", Some(1), vocab)?,
+        head: config.head(checkpoint, word, true)?,
+        head_bias: checkpoint.contains(BIAS),
+        pad_token: config.token("pad_token_id", Some(defaults.pad), vocab)?,
         ..Arch::default()
     })
 }
 
-fn stack(config: &Config, side: &str) -> Result<Stack> {
+fn stack(config: &Config, side: &str, act: Activation) -> Result<Stack> {
     let (width, heads, head_dim) = config.heads(("d_model", 1024), (&format!("{side}_attention_heads"), 16))?;
     Ok(Stack {
         layers: config.usize(&format!("{side}_layers"), 12, bounds::LAYERS)?,
@@ -62,70 +77,8 @@ fn stack(config: &Config, side: &str) -> Result<Stack> {
         kv_heads: heads,
         head_dim,
         ffn: config.usize(&format!("{side}_ffn_dim"), 4096, bounds::FFN)?,
-        norm: Norm { rms: false, eps: 1e-5, before: false },
-        mlp: Mlp { act: config.activation("activation_function", Activation::Gelu)?, gated: false },
+        mlp: Mlp { act: config.activation("activation_function", act)?, gated: false },
         scale: 1.0 / (head_dim as f32).sqrt(),
         ..Stack::default()
     })
-}
-
-fn words(checkpoint: &Checkpoint) -> [String; 3] {
-    ["shared", "encoder.embed_tokens", "decoder.embed_tokens"].map(|n| format!("{}{n}.weight", prefix(checkpoint)))
-}
-
-/// Task classes save the two stacks below `model.`.
-fn prefix(checkpoint: &Checkpoint) -> &'static str {
-    if checkpoint.names().any(|name| name.starts_with("model.")) { "model." } else { "" }
-}
-
-/// The checkpoint's names. Tables of positions that it lacks are computed.
-pub(super) fn names<'a>(arch: &Arch, checkpoint: &'a Checkpoint) -> Names<'a> {
-    let prefix = prefix(checkpoint);
-    let mut names = Names::new(checkpoint, prefix);
-    let own = (arch.head == Head::Tied).then(|| HEAD.to_owned());
-    names.words(&words(checkpoint).into_iter().chain(own).collect::<Vec<_>>());
-    if arch.head == Head::Untied {
-        names.push("head.weight", Source::One(HEAD.into()));
-    }
-    if arch.head_bias {
-        names.push("head.bias", Source::One(BIAS.into()));
-    }
-    for (side, embed, stack) in [("encoder", "embed", &arch.encoder), ("decoder", "decoder.embed", &arch.decoder)] {
-        let Some(stack) = stack else { continue };
-        let computed = matches!(stack.position, Position::Sinusoid { .. });
-        if !computed || checkpoint.contains(&format!("{prefix}{side}.embed_positions.weight")) {
-            names.table(&format!("{embed}.position"), &format!("{side}.embed_positions"));
-        }
-        if stack.embed_norm {
-            names.module(&format!("{embed}.norm"), &format!("{side}.layernorm_embedding"));
-        }
-        if stack.final_norm {
-            names.module(&format!("{side}.norm"), &format!("{side}.layer_norm"));
-        }
-        for i in 0..stack.layers {
-            layer(&mut names, &format!("{side}.{i}"), &format!("{side}.layers.{i}"), side == "decoder");
-        }
-    }
-    names
-}
-
-fn layer(names: &mut Names<'_>, to: &str, from: &str, cross: bool) {
-    let fused = |attention: &str, parts: &[&str]| -> Vec<(String, usize)> {
-        parts.iter().map(|part| (format!("{from}.{attention}.{part}_proj"), 1)).collect()
-    };
-    names.rows(&format!("{to}.self.qkv"), &fused("self_attn", &["q", "k", "v"]), true);
-    if cross {
-        names.rows(&format!("{to}.cross.kv"), &fused("encoder_attn", &["k", "v"]), true);
-    }
-    for (part, other) in LAYER.iter().filter(|(part, _)| cross || !part.starts_with("cross")) {
-        names.module(&format!("{to}.{part}"), &format!("{from}.{other}"));
-    }
-}
-
-/// Heads of other tasks, leftovers of conversion, and tables that are computed.
-pub(super) fn known_unused(name: &str) -> bool {
-    let inner = name.strip_prefix("model.").unwrap_or(name);
-    ["classification_head.", "qa_outputs."].iter().any(|head| name.starts_with(head))
-        || ["encoder.version", "decoder.version"].contains(&inner)
-        || inner.ends_with(".embed_positions.weights")
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::arch::Arch;
 use super::config::{Config, config_error};
 use super::names::Names;
-use super::{bart, bert};
+use super::{bart, bert, fairseq, gpt2, llama, m2m100, marian, qwen, t5};
 use crate::Result;
 use crate::weights::Checkpoint;
 
@@ -24,9 +24,28 @@ pub(super) struct Family {
     pub known_unused: fn(&str) -> bool,
 }
 
-static FAMILIES: [Family; 2] = [
-    Family { model_type: "bert", arch: bert::arch, names: bert::names, known_unused: bert::known_unused },
-    Family { model_type: "bart", arch: bart::bart, names: bart::names, known_unused: bart::known_unused },
+const fn family(
+    model_type: &'static str,
+    arch: fn(&Config, &Checkpoint) -> Result<Arch>,
+    names: for<'a> fn(&Arch, &'a Checkpoint) -> Names<'a>,
+    known_unused: fn(&str) -> bool,
+) -> Family {
+    Family { model_type, arch, names, known_unused }
+}
+
+static FAMILIES: [Family; 12] = [
+    family("bert", bert::arch, bert::names, bert::known_unused),
+    family("bart", bart::bart, fairseq::names, fairseq::known_unused),
+    family("mbart", bart::mbart, fairseq::names, fairseq::known_unused),
+    family("marian", marian::arch, fairseq::names, fairseq::known_unused),
+    family("m2m_100", m2m100::arch, fairseq::names, fairseq::known_unused),
+    family("t5", t5::t5, t5::names, t5::known_unused),
+    family("mt5", t5::mt5, t5::names, t5::known_unused),
+    family("gpt2", gpt2::arch, gpt2::names, gpt2::known_unused),
+    family("llama", llama::llama, llama::names, llama::known_unused),
+    family("mistral", llama::mistral, llama::names, llama::known_unused),
+    family("qwen2", qwen::qwen2, llama::names, llama::known_unused),
+    family("qwen3", qwen::qwen3, llama::names, llama::known_unused),
 ];
 
 impl std::fmt::Debug for Family {

@@ -9,13 +9,20 @@ mod bert;
 mod blueprint;
 pub mod config;
 mod encode;
+mod fairseq;
 mod family;
 pub mod forward;
+mod gpt2;
+mod llama;
+mod m2m100;
+mod marian;
 #[cfg(test)]
 mod mutations;
 pub mod names;
 mod padded;
+mod qwen;
 pub mod sentence;
+mod t5;
 mod tables;
 mod teacher;
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! From the names of the graph to the tensors of a checkpoint.
 
+use super::arch::Head;
+use super::config::HEAD;
 use crate::weights::{Checkpoint, DType, HostTensor};
 use crate::{Error, Result};
 
@@ -65,6 +67,11 @@ impl<'a> Names<'a> {
         self.linear(to, from, false);
     }
 
+    /// A weight that becomes something else here.
+    pub fn table_as(&mut self, to: &str, from: &str) {
+        self.push(to, Source::One(self.spelled(from, "weight")));
+    }
+
     /// A weight and a bias.
     pub fn module(&mut self, to: &str, from: &str) {
         self.linear(to, from, true);
@@ -98,11 +105,26 @@ impl<'a> Names<'a> {
 
     /// The word table, which a checkpoint may hold under several names: the first it has counts, the others must be the
     /// same.
-    pub fn words(&mut self, all: &[String]) {
+    fn words(&mut self, all: &[String]) {
         let mut there = all.iter().filter(|name| self.checkpoint.contains(name));
         let first = there.next().or(all.first()).cloned().unwrap_or_default();
         self.copies.extend(there.map(|copy| (copy.clone(), first.clone())));
         self.push("embed.word.weight", Source::One(first));
+    }
+
+    /// [`Self::words`], and the head's table: one of its own, or another name of the words'.
+    pub fn words_and_head(&mut self, head: Head, words: &[String]) {
+        let mut all = words.to_vec();
+        match head {
+            Head::Untied => self.push("head.weight", Source::One(HEAD.into())),
+            _ => all.push(HEAD.into()),
+        }
+        self.words(&all);
+    }
+
+    /// Whether the checkpoint has a module's weight.
+    pub fn has(&self, module: &str) -> bool {
+        self.checkpoint.contains(&self.spelled(module, "weight"))
     }
 
     /// Norms converted from TensorFlow long ago have kept its names: gamma and beta.

@@ -7,8 +7,8 @@ use wgformer::model::arch::{Activation, Arch, Biases, Head, Position, RopeScalin
 use wgformer::model::{Blueprint, Forced, Model, Padded};
 use wgformer::weights::Checkpoint;
 
-/// What f32 moves these models by, and an `exp` that is off by WGSL's allowance, is far below; every flip is above.
-const TOLERANCE: f32 = 5e-4;
+/// f32 moves these models by up to 1.4e-5, the smallest flip by twice this at least.
+const TOLERANCE: f32 = 2e-4;
 
 const GOLDENS: [&str; 13] = [
     "bart",
@@ -266,7 +266,9 @@ fn misread(right: &Arch) -> Vec<(String, Arch)> {
 fn every_misread_field_shows() {
     for name in GOLDENS {
         let golden = Golden::open(name);
-        for (what, arch) in misread(golden.blueprint().arch()) {
+        // mBART's head is stored once more, so whether it is tied makes no difference there.
+        let differs = |what: &str| name != "mbart" || what != "head";
+        for (what, arch) in misread(golden.blueprint().arch()).into_iter().filter(|(what, _)| differs(what)) {
             let model = Model::on_cpu(golden.blueprint().with_arch(arch).expect("a blueprint"));
             // A tensor that no longer fits is as good as a wrong number.
             let Ok(got) = golden.forward(&model, true) else { continue };

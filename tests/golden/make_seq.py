@@ -19,6 +19,10 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 HERE = pathlib.Path(__file__).resolve().parent
 
+# Llamas ask for a softmax in float32, where float64's lowest number, their mask, is infinite: NaN for padding.
+softmax = torch.nn.functional.softmax
+torch.nn.functional.softmax = lambda x, dim=-1, dtype=None: softmax(x, dim=dim)
+
 FAIRSEQ = dict(vocab_size=53, d_model=24, encoder_layers=2, decoder_layers=2, encoder_attention_heads=3,
                decoder_attention_heads=2, encoder_ffn_dim=40, decoder_ffn_dim=36, max_position_embeddings=40,
                pad_token_id=1, bos_token_id=0, eos_token_id=2, decoder_start_token_id=2, is_encoder_decoder=True)

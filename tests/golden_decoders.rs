@@ -4,10 +4,10 @@ mod common;
 
 use common::block_on;
 use wgformer::model::arch::{Activation, Arch, Biases, Head, Position, RopeScaling, Stack};
-use wgformer::model::{Blueprint, Forced, Model, Padded};
-use wgformer::weights::Checkpoint;
+use wgformer::model::{Blueprint, Files, Forced, Model, Padded};
+use wgformer::weights::{Checkpoint, Values, write_safetensors};
 
-/// f32 moves these models by up to 1.4e-5, the smallest flip by twice this at least.
+/// f32 moves these models by up to 2.5e-5, the smallest flip by twice this at least.
 const TOLERANCE: f32 = 2e-4;
 
 const GOLDENS: [&str; 13] = [
@@ -276,4 +276,41 @@ fn every_misread_field_shows() {
             assert!(apart > 2.0 * TOLERANCE, "{name}: {what} misread moves it by {apart} only");
         }
     }
+}
+
+/// A golden's folder from bytes, one tensor changed first.
+fn changed(name: &str, tensor: &str, change: impl Fn(&mut Vec<f32>)) -> wgformer::Result<Blueprint> {
+    let dir = format!("tests/golden/{name}");
+    let checkpoint = Checkpoint::open(&dir).expect("a checkpoint");
+    let read = |name: &str| {
+        let stored = checkpoint.get(name).expect(name);
+        let mut values = stored.to_f32();
+        if name == tensor {
+            change(&mut values);
+        }
+        (name.to_owned(), stored.shape, values)
+    };
+    let tensors: Vec<_> = checkpoint.names().map(read).collect();
+    let list: Vec<_> = tensors.iter().map(|(n, s, v)| (n.as_str(), s.as_slice(), Values::F32(v))).collect();
+    let config = std::fs::read_to_string(format!("{dir}/config.json")).expect("a config");
+    Blueprint::from_files(Files {
+        texts: [("config.json".to_owned(), config)].into(),
+        weights: vec![("model.safetensors".into(), write_safetensors(&list).expect("bytes"))],
+        tokenizer: None,
+    })
+}
+
+#[test]
+fn copies_are_the_same_or_refused() {
+    let copy = "model.encoder.embed_tokens.weight";
+    assert!(changed("mbart", copy, |_| {}).is_ok());
+    let error = changed("mbart", copy, |values| values[5] += 1.0).expect_err("a differing copy");
+    assert!(error.to_string().contains(copy) && error.to_string().contains("model.shared.weight"), "{error}");
+    // A head that differs is a head of its own, whatever config.json says of ties.
+    let blueprint = changed("mbart", "lm_head.weight", |values| values.iter_mut().for_each(|v| *v = -*v));
+    let blueprint = blueprint.expect("a blueprint");
+    assert_eq!(blueprint.arch().head, Head::Untied);
+    let golden = Golden::open("mbart");
+    let got = golden.forward(&Model::on_cpu(blueprint), true).expect("forced");
+    assert!(golden.distance(&got) > 0.1);
 }

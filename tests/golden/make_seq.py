@@ -100,10 +100,12 @@ def weights(model, empty):
         w = std * random.standard_normal(tuple(parameter.shape))
         if mean:
             w = mean + np.clip(w, -0.6, 0.6)
+        if re.search(r"(decoder\.(layers\.1\.)?(final_)?layer_norm|model\.norm|ln_f)\.weight$", name):
+            w *= random.choice([-1, 1], w.shape)  # else the likeliest word is the last one, over and over
         if "shared" in name and model["config"].get("scale_embedding") is None and "d_kv" in model["config"]:
             w *= 3
         if name == "final_logits_bias":
-            w[0, model["config"]["eos_token_id"]] += 1.0
+            w[0, model["config"]["eos_token_id"]] += 2.0
         out[name] = torch.from_numpy(w).to(kind).contiguous()
     return out
 
@@ -191,6 +193,8 @@ def make(name, made):
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     generation = {k: v for k, v in config.items() if re.search("token_id|bad_words", k) and v is not None}
     generation.setdefault("pad_token_id", 0)
+    if not isinstance(generation["eos_token_id"], list) and "forced_eos_token_id" not in generation:
+        generation["eos_token_id"] = [generation["eos_token_id"], 19, 33]  # so that some sequences end early
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
 
     empty = kind.from_config(kind.from_config.__globals__["AutoConfig"].from_pretrained(folder))
@@ -215,8 +219,8 @@ def make(name, made):
     made = generate(model, single, config)
     text = json.dumps(made).replace("], [", "],\n[").replace('"runs"', '\n"runs"').replace('{"settings"', '\n{"settings"')
     (folder / "golden.json").write_text(text + "\n")
-    distinct = sum(len(set(row)) for row in made["runs"][0]["sequences"])
-    print(name, distinct, "distinct greedy ids;", {p.name: p.stat().st_size for p in sorted(folder.iterdir())})
+    distinct = [sum(len(set(row)) for row in run["sequences"]) for run in made["runs"]]
+    print(name, distinct, "distinct ids;", {p.name: p.stat().st_size for p in sorted(folder.iterdir())})
 
 
 if __name__ == "__main__":

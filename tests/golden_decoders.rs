@@ -140,10 +140,11 @@ fn a_sequence_does_not_depend_on_what_shares_its_batch() {
     }
 }
 
-type Flip = (&'static str, fn(&mut Arch));
+/// What is misread, and how.
+type Flip<T> = (&'static str, fn(&mut T));
 
 /// Fields of a whole architecture, misread.
-const FLIPS: [Flip; 5] = [
+const FLIPS: [Flip<Arch>; 5] = [
     ("embedding scale", |a| a.embed.scale *= 1.1),
     ("head", |a| a.head = if a.head == Head::Tied { Head::Untied } else { Head::Tied }),
     ("head bias", |a| a.head_bias = !a.head_bias),
@@ -152,7 +153,7 @@ const FLIPS: [Flip; 5] = [
 ];
 
 /// Fields of a stack, misread.
-const STACK_FLIPS: [(&str, fn(&mut Stack)); 21] = [
+const STACK_FLIPS: [Flip<Stack>; 21] = [
     ("eps", |s| s.norm.eps = 10.0 * s.norm.eps + 0.01),
     ("rms", |s| s.norm.rms = !s.norm.rms),
     ("norm placement", |s| s.norm.before = !s.norm.before),
@@ -188,7 +189,7 @@ const STACK_FLIPS: [(&str, fn(&mut Stack)); 21] = [
 ];
 
 /// Ways to misread the positions; those that change nothing here are of other families.
-const POSITIONS: [(&str, fn(&mut Position)); 9] = [
+const POSITIONS: [Flip<Position>; 9] = [
     ("position offset", |p| match p {
         Position::Learned { max, offset } => (*max, *offset) = (*max - 1, *offset + 1),
         Position::Sinusoid { offset, .. } => *offset += 1,

@@ -2,7 +2,7 @@
 
 use super::arch::{Activation, Arch, Embed, Mlp, Norm, Position, Stack};
 use super::config::{Config, bounds};
-use super::names::Names;
+use super::names::{Names, below};
 use crate::Result;
 use crate::weights::Checkpoint;
 
@@ -27,7 +27,7 @@ pub fn arch(config: &Config, checkpoint: &Checkpoint) -> Result<Arch> {
         return Err(config.unsupported("position_embedding_type", "only absolute positions are"));
     }
     let vocab = config.usize("vocab_size", 30522, bounds::VOCAB)?;
-    let prefix = prefix(checkpoint);
+    let prefix = below(checkpoint, "bert.");
     let pooler = ["weight", "bias"].iter().any(|part| checkpoint.contains(&format!("{prefix}pooler.dense.{part}")));
     Ok(Arch {
         vocab,
@@ -58,23 +58,16 @@ fn stack(config: &Config) -> Result<Stack> {
     })
 }
 
-/// Task classes save the encoder below `bert.`.
-fn prefix(checkpoint: &Checkpoint) -> &'static str {
-    let task = checkpoint.contains("bert.embeddings.word_embeddings.weight");
-    if task { "bert." } else { "" }
-}
-
 /// The checkpoint's names.
 pub(super) fn names<'a>(arch: &Arch, checkpoint: &'a Checkpoint) -> Names<'a> {
-    let mut names = Names::new(checkpoint, prefix(checkpoint));
+    let mut names = Names::new(checkpoint, below(checkpoint, "bert."));
     for (to, from) in [("word", "word"), ("position", "position"), ("type", "token_type")] {
         names.table(&format!("embed.{to}"), &format!("embeddings.{from}_embeddings"));
     }
     names.module("embed.norm", "embeddings.LayerNorm");
     for i in 0..arch.encoder.as_ref().map_or(0, |stack| stack.layers) {
         let (to, from) = (format!("encoder.{i}"), format!("encoder.layer.{i}"));
-        let qkv = ["query", "key", "value"].map(|part| (format!("{from}.attention.self.{part}"), 1));
-        names.rows(&format!("{to}.self.qkv"), &qkv, true);
+        names.fused(&format!("{to}.self.qkv"), &format!("{from}.attention.self.*"), &["query", "key", "value"], true);
         for (part, other) in LAYER {
             names.module(&format!("{to}.{part}"), &format!("{from}.{other}"));
         }

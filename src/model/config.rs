@@ -186,6 +186,20 @@ impl Config {
         Ok(id.and_then(|id| u32::try_from(id).ok()))
     }
 
+    /// As [`Self::heads`], by the keys of Llama; `head_dim`, or its `default`, gives heads a width of their own.
+    ///
+    /// # Errors
+    /// As [`Self::heads`].
+    pub(super) fn own_heads(&self, default: Option<usize>) -> Result<(usize, usize, usize)> {
+        const KEYS: [(&str, usize); 2] = [("hidden_size", 4096), ("num_attention_heads", 32)];
+        let default = default.filter(|_| !self.is_null("head_dim"));
+        let Some(head_dim) = self.opt_usize("head_dim", bounds::HEAD_DIM)?.or(default) else {
+            return self.heads(KEYS[0], KEYS[1]);
+        };
+        let [width, heads] = KEYS;
+        Ok((self.usize(width.0, width.1, bounds::WIDTH)?, self.usize(heads.0, heads.1, bounds::HEADS)?, head_dim))
+    }
+
     /// Key and value heads, which divide the query heads.
     ///
     /// # Errors
@@ -226,7 +240,7 @@ impl Config {
     /// # Errors
     /// [`Error::Config`] for absurd values, [`Error::Unsupported`] for scalings other than linear and Llama 3's.
     pub(super) fn rope(&self, max: usize, head_dim: usize) -> Result<Position> {
-        if head_dim % 2 != 0 {
+        if !head_dim.is_multiple_of(2) {
             return Err(config_error(&self.file, format!("heads are {head_dim} wide, rotation wants an even width")));
         }
         let theta = self.f32("rope_theta", 10000.0, 1.0..=1e12)?;

@@ -1,7 +1,7 @@
 //! What checkpoints that stem from fairseq's Transformer (BART, mBART, Marian, M2M100) call their tensors.
 
 use super::arch::{Arch, Position, Stack};
-use super::names::{Names, Source};
+use super::names::{Names, Source, below};
 use crate::weights::Checkpoint;
 
 /// Modules of a layer, here and in the checkpoint; the first three are a decoder's only.
@@ -21,17 +21,13 @@ pub(super) const BIAS: &str = "final_logits_bias";
 
 /// Names of the word table; all that a checkpoint has must be the same.
 pub(super) fn words(checkpoint: &Checkpoint) -> [String; 3] {
-    ["shared", "encoder.embed_tokens", "decoder.embed_tokens"].map(|n| format!("{}{n}.weight", prefix(checkpoint)))
-}
-
-/// Task classes save the two stacks below `model.`.
-fn prefix(checkpoint: &Checkpoint) -> &'static str {
-    if checkpoint.names().any(|name| name.starts_with("model.")) { "model." } else { "" }
+    ["shared", "encoder.embed_tokens", "decoder.embed_tokens"]
+        .map(|n| format!("{}{n}.weight", below(checkpoint, "model.")))
 }
 
 /// The checkpoint's names.
 pub(super) fn names<'a>(arch: &Arch, checkpoint: &'a Checkpoint) -> Names<'a> {
-    let mut names = Names::new(checkpoint, prefix(checkpoint));
+    let mut names = Names::new(checkpoint, below(checkpoint, "model."));
     names.words_and_head(arch.head, &words(checkpoint));
     if arch.head_bias {
         names.push("head.bias", Source::One(BIAS.into()));
@@ -61,12 +57,9 @@ fn stack(names: &mut Names<'_>, side: &str, embed: &str, stack: &Stack) {
 }
 
 fn layer(names: &mut Names<'_>, to: &str, from: &str, cross: bool) {
-    let fused = |attention: &str, parts: &[&str]| -> Vec<(String, usize)> {
-        parts.iter().map(|part| (format!("{from}.{attention}.{part}_proj"), 1)).collect()
-    };
-    names.rows(&format!("{to}.self.qkv"), &fused("self_attn", &["q", "k", "v"]), true);
+    names.fused(&format!("{to}.self.qkv"), &format!("{from}.self_attn.*_proj"), &["q", "k", "v"], true);
     if cross {
-        names.rows(&format!("{to}.cross.kv"), &fused("encoder_attn", &["k", "v"]), true);
+        names.fused(&format!("{to}.cross.kv"), &format!("{from}.encoder_attn.*_proj"), &["k", "v"], true);
     }
     for (part, other) in LAYER.iter().filter(|(part, _)| cross || !part.starts_with("cross")) {
         names.module(&format!("{to}.{part}"), &format!("{from}.{other}"));

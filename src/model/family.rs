@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::arch::Arch;
 use super::config::{Config, config_error};
 use super::names::Names;
-use super::{bart, bert, fairseq, gpt2, llama, m2m100, marian, qwen, t5};
+use super::{bart, bert, fairseq, gpt2, llama, m2m100, marian, mistral, qwen, t5};
 use crate::Result;
 use crate::weights::Checkpoint;
 
@@ -42,11 +42,11 @@ static FAMILIES: [Family; 12] = [
     family("mbart", bart::mbart, fairseq::names, fairseq::known_unused),
     family("marian", marian::arch, fairseq::names, fairseq::known_unused),
     family("m2m_100", m2m100::arch, fairseq::names, fairseq::known_unused),
-    family("t5", t5::t5, t5::names, t5::known_unused),
-    family("mt5", t5::mt5, t5::names, t5::known_unused),
+    family("t5", t5::arch, t5::names, t5::known_unused),
+    family("mt5", t5::arch, t5::names, t5::known_unused),
     family("gpt2", gpt2::arch, gpt2::names, gpt2::known_unused),
     family("llama", llama::llama, llama::names, llama::known_unused),
-    family("mistral", llama::mistral, llama::names, llama::known_unused),
+    family("mistral", mistral::arch, llama::names, llama::known_unused),
     family("qwen2", qwen::qwen2, llama::names, llama::known_unused),
     family("qwen3", qwen::qwen3, llama::names, llama::known_unused),
 ];

@@ -2,7 +2,7 @@
 
 use super::arch::{Activation, Arch, Mlp, Norm, Position, Stack};
 use super::config::{Config, bounds};
-use super::names::Names;
+use super::names::{Names, below};
 use crate::Result;
 use crate::weights::Checkpoint;
 
@@ -36,20 +36,15 @@ pub(super) fn arch(config: &Config, checkpoint: &Checkpoint) -> Result<Arch> {
     Ok(Arch {
         vocab,
         decoder: Some(stack),
-        head: config.head(checkpoint, &format!("{}wte.weight", prefix(checkpoint)), true)?,
+        head: config.head(checkpoint, &format!("{}wte.weight", below(checkpoint, "transformer.")), true)?,
         pad_token: config.token("pad_token_id", None, vocab)?,
         ..Arch::default()
     })
 }
 
-/// Task classes save the decoder below `transformer.`.
-fn prefix(checkpoint: &Checkpoint) -> &'static str {
-    if checkpoint.names().any(|name| name.starts_with("transformer.")) { "transformer." } else { "" }
-}
-
 /// The checkpoint's names.
 pub(super) fn names<'a>(arch: &Arch, checkpoint: &'a Checkpoint) -> Names<'a> {
-    let prefix = prefix(checkpoint);
+    let prefix = below(checkpoint, "transformer.");
     let mut names = Names::new(checkpoint, prefix);
     names.words_and_head(arch.head, &[format!("{prefix}wte.weight")]);
     names.table("embed.position", "wpe");

@@ -16,6 +16,7 @@ mod gpt2;
 mod llama;
 mod m2m100;
 mod marian;
+mod mistral;
 #[cfg(test)]
 mod mutations;
 pub mod names;

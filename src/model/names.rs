@@ -98,6 +98,12 @@ impl<'a> Names<'a> {
         }
     }
 
+    /// As [`Self::rows`], of modules of one size: `from` has a `*` where their names differ.
+    pub fn fused(&mut self, to: &str, from: &str, parts: &[&str], bias: bool) {
+        let parts: Vec<_> = parts.iter().map(|part| (from.replace('*', part), 1)).collect();
+        self.rows(to, &parts, bias);
+    }
+
     /// Any tensor, by its full name in the checkpoint.
     pub fn push(&mut self, to: impl Into<String>, source: Source) {
         self.list.push((to.into(), source));
@@ -133,6 +139,11 @@ impl<'a> Names<'a> {
         let [new, old] = [part, old].map(|part| format!("{}{module}.{part}", self.prefix));
         if self.checkpoint.contains(&old) { old } else { new }
     }
+}
+
+/// The prefix below which task classes save the model, where the checkpoint was saved by one.
+pub(super) fn below(checkpoint: &Checkpoint, prefix: &'static str) -> &'static str {
+    if checkpoint.names().any(|name| name.starts_with(prefix)) { prefix } else { "" }
 }
 
 fn parts(bias: bool) -> &'static [&'static str] {

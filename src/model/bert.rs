@@ -1,8 +1,8 @@
 //! BERT (Devlin et al. 2018): an encoder with learned positions, token types and norms after the residuals.
 
-use super::arch::{Activation, Arch, Embed, Head, Mlp, Norm, Position, Stack};
+use super::arch::{Activation, Arch, Embed, Mlp, Norm, Position, Stack};
 use super::config::{Config, bounds};
-use super::names::{Names, Source};
+use super::names::{Names, below};
 use crate::Result;
 use crate::weights::Checkpoint;
 
@@ -27,16 +27,15 @@ pub fn arch(config: &Config, checkpoint: &Checkpoint) -> Result<Arch> {
         return Err(config.unsupported("position_embedding_type", "only absolute positions are"));
     }
     let vocab = config.usize("vocab_size", 30522, bounds::VOCAB)?;
-    let prefix = prefix(checkpoint);
+    let prefix = below(checkpoint, "bert.");
     let pooler = ["weight", "bias"].iter().any(|part| checkpoint.contains(&format!("{prefix}pooler.dense.{part}")));
     Ok(Arch {
         vocab,
         encoder: Some(stack(config)?),
-        decoder: None,
         embed: Embed { scale: 1.0, types: config.usize("type_vocab_size", 2, bounds::TYPES)? },
         pooler,
-        head: Head::None,
         pad_token: config.token("pad_token_id", Some(0), vocab)?,
+        ..Arch::default()
     })
 }
 
@@ -54,29 +53,21 @@ fn stack(config: &Config) -> Result<Stack> {
         mlp: Mlp { act: config.activation("hidden_act", Activation::Gelu)?, gated: false },
         position: Position::Learned { max, offset: 0 },
         scale: 1.0 / (head_dim as f32).sqrt(),
-        biases: true,
         embed_norm: true,
-        final_norm: false,
+        ..Stack::default()
     })
 }
 
-/// Task classes save the encoder below `bert.`.
-fn prefix(checkpoint: &Checkpoint) -> &'static str {
-    let task = checkpoint.contains("bert.embeddings.word_embeddings.weight");
-    if task { "bert." } else { "" }
-}
-
-/// See [`super::names::names`].
-pub(super) fn names(arch: &Arch, checkpoint: &Checkpoint) -> Vec<(String, Source)> {
-    let mut names = Names::new(checkpoint, prefix(checkpoint));
+/// The checkpoint's names.
+pub(super) fn names<'a>(arch: &Arch, checkpoint: &'a Checkpoint) -> Names<'a> {
+    let mut names = Names::new(checkpoint, below(checkpoint, "bert."));
     for (to, from) in [("word", "word"), ("position", "position"), ("type", "token_type")] {
         names.table(&format!("embed.{to}"), &format!("embeddings.{from}_embeddings"));
     }
     names.module("embed.norm", "embeddings.LayerNorm");
     for i in 0..arch.encoder.as_ref().map_or(0, |stack| stack.layers) {
         let (to, from) = (format!("encoder.{i}"), format!("encoder.layer.{i}"));
-        let qkv = ["query", "key", "value"].map(|part| format!("{from}.attention.self.{part}"));
-        names.rows(&format!("{to}.self.qkv"), &qkv);
+        names.fused(&format!("{to}.self.qkv"), &format!("{from}.attention.self.*"), &["query", "key", "value"], true);
         for (part, other) in LAYER {
             names.module(&format!("{to}.{part}"), &format!("{from}.{other}"));
         }
@@ -84,7 +75,7 @@ pub(super) fn names(arch: &Arch, checkpoint: &Checkpoint) -> Vec<(String, Source
     if arch.pooler {
         names.module("pooler", "pooler.dense");
     }
-    names.list
+    names
 }
 
 /// Index buffers, and heads of tasks that were not asked for.

@@ -24,7 +24,7 @@ macro_rules! shaders {
     };
 }
 shaders! {
-    "argmax" "attention" "attention_lanes" "attention_row" "embed" "gate" "matmul" "matmul_lanes" "matvec" "norm" "pool" "qkv" "softmax"
+    "argmax" "attention" "attention_lanes" "attention_row" "embed" "gate" "matmul" "matmul_lanes" "matvec" "norm" "pool" "qkv" "softmax" "topk"
     "bench/copy" "bench/fma_scalar" "bench/fma_vec4" "bench/read_buffer" "bench/read_texture"
     "parts/activation" "parts/keys_memory" "parts/keys_own" "parts/keys_table" "parts/mask" "parts/numeric"
     "parts/reduce_lanes" "parts/reduce_subgroup" "parts/reduce_workgroup"

@@ -42,6 +42,7 @@ pub mod bench;
 #[cfg(all(feature = "blocking", not(target_arch = "wasm32")))]
 pub mod blocking;
 mod error;
+pub mod generate;
 pub mod gpu;
 pub mod graph;
 pub mod kernel;

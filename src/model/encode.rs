@@ -77,7 +77,7 @@ impl Model {
         let stack = self.encoder()?.clone();
         self.check_padded(batch)?;
         let rows: Vec<Vec<usize>> = (0..batch.batch).map(|b| batch.tokens(b)).collect();
-        let outputs = Outputs { hidden: true, pooler: true, embedding: None, taps: attentions.then_some(batch.len) };
+        let outputs = Outputs { hidden: true, pooler: true, taps: attentions.then_some(batch.len), ..Outputs::default() };
         let mut names: Vec<String> = vec!["hidden".into()];
         names.extend(self.blueprint().arch().pooler.then(|| "pooler".into()));
         let layers = if attentions { stack.layers } else { 0 };

@@ -34,7 +34,7 @@ impl Settings {
                 banned.push(last);
             }
         }
-        if text.len() < self.min_length || text.len() - prompt < self.min_new_tokens {
+        if text.len() < self.min_new_tokens.map_or(self.min_length, |new| prompt + new) {
             banned.extend(&self.eos_token_id);
         }
         if text.len() == self.first(prompt) {
@@ -53,7 +53,7 @@ impl Settings {
     /// Ids that may be banned at once, so far as that is known beforehand.
     pub(super) fn most_banned(&self) -> usize {
         let words = self.bad_words_ids.len() + if self.no_repeat_ngram_size > 0 { 8 } else { 0 };
-        let ends = if self.min_length.max(self.min_new_tokens) > 0 { self.eos_token_id.len() } else { 0 };
+        let ends = if self.min_new_tokens.unwrap_or(self.min_length) > 0 { self.eos_token_id.len() } else { 0 };
         self.suppress_tokens.len() + self.begin_suppress_tokens.len() + words + ends
     }
 

@@ -29,8 +29,8 @@ pub struct Settings {
     pub max_new_tokens: Option<usize>,
     /// Tokens with the prompt, at most. With neither, 20 new ones.
     pub max_length: Option<usize>,
-    /// No end token before so many new ones.
-    pub min_new_tokens: usize,
+    /// No end token before so many new ones; before `min_length`.
+    pub min_new_tokens: Option<usize>,
     /// No end token before so many, with the prompt.
     pub min_length: usize,
     /// Beams, 1 to [`MOST_BEAMS`].
@@ -81,7 +81,7 @@ impl Default for Settings {
         Self {
             max_new_tokens: None,
             max_length: None,
-            min_new_tokens: 0,
+            min_new_tokens: None,
             min_length: 0,
             num_beams: 1,
             length_penalty: 1.0,
@@ -162,7 +162,7 @@ impl Settings {
         Ok(Self {
             max_new_tokens: from.opt_usize("max_new_tokens", COUNT)?,
             max_length: from.opt_usize("max_length", COUNT)?,
-            min_new_tokens: from.usize("min_new_tokens", 0, COUNT)?,
+            min_new_tokens: from.opt_usize("min_new_tokens", COUNT)?,
             min_length: from.usize("min_length", 0, COUNT)?,
             num_beams: from.usize("num_beams", 1, COUNT)?,
             length_penalty: from.f32("length_penalty", 1.0, -1e3..=1e3)?.into(),
@@ -263,7 +263,7 @@ impl Settings {
             && self.bad_words_ids.is_empty()
             && self.forced_bos_token_id.is_none()
             && self.forced_eos_token_id.is_empty()
-            && (self.eos_token_id.is_empty() || self.min_length.max(self.min_new_tokens) == 0)
+            && (self.eos_token_id.is_empty() || self.min_new_tokens.unwrap_or(self.min_length) == 0)
     }
 
     /// Candidates that beam search keeps: so many that the beams go on even if all others end.

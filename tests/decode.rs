@@ -7,7 +7,7 @@
 mod common;
 
 use common::{Random, bits, block_on};
-use wgformer::model::arch::{Activation, Arch, Embed, Head, Mlp, Norm, Position, Stack};
+use wgformer::model::arch::{Activation, Arch, Biases, Head, Mlp, Norm, Position, RopeScaling, Stack};
 use wgformer::model::forward::{Outputs, Sizes, graph};
 use wgformer::weights::{DType, HostTensor};
 use wgformer::{Capacity, Context, Plan, Role, Session, Step, Weights};
@@ -27,21 +27,13 @@ fn arch() -> Arch {
         ffn: 80,
         norm: Norm { rms: true, eps: 1e-5, before: true },
         mlp: Mlp { act: Activation::Silu, gated: true },
-        position: Position::Rope { theta: 10000.0, max: KEYS },
+        position: Position::Rope { theta: 10000.0, max: KEYS, scaling: RopeScaling::None },
         scale: 1.0 / 12f32.sqrt(),
-        biases: false,
-        embed_norm: false,
+        biases: Biases::NONE,
         final_norm: true,
+        ..Stack::default()
     };
-    Arch {
-        vocab: 61,
-        encoder: None,
-        decoder: Some(stack),
-        embed: Embed { scale: 1.0, types: 0 },
-        pooler: false,
-        head: Head::Untied,
-        pad_token: None,
-    }
+    Arch { vocab: 61, decoder: Some(stack), head: Head::Untied, ..Arch::default() }
 }
 
 struct Decoder {

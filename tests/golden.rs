@@ -3,7 +3,7 @@
 mod common;
 
 use common::block_on;
-use wgformer::model::arch::{Activation, Arch, Position};
+use wgformer::model::arch::{Activation, Arch, Biases, Position};
 use wgformer::model::{Blueprint, Encoded, Files, Model, Padded};
 use wgformer::weights::{Checkpoint, Values, write_safetensors};
 
@@ -115,7 +115,7 @@ const FLIPS: [Flip; 13] = [
         let s = stack(a);
         (s.heads, s.kv_heads, s.head_dim) = (1, 1, s.width);
     }),
-    ("biases", |a| stack(a).biases = false),
+    ("biases", |a| stack(a).biases = Biases::NONE),
     ("embedding norm", |a| stack(a).embed_norm = false),
     ("embedding scale", |a| a.embed.scale = 1.1),
     ("token types", |a| a.embed.types = 0),

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Random, bits, block_on};
-use wgformer::model::arch::{Activation, Arch, Embed, Head, Mlp, Norm, PoolMode, Position, Stack};
+use wgformer::model::arch::{Activation, Arch, Embed, Mlp, Norm, PoolMode, Position, Stack};
 use wgformer::model::forward::{Outputs, Sizes, graph};
 use wgformer::weights::DType;
 use wgformer::{Capacity, Context, Plan, Role, Session, Step, Weights};
@@ -24,19 +24,10 @@ fn arch() -> Arch {
         mlp: Mlp { act: Activation::Gelu, gated: false },
         position: Position::Learned { max: MOST + 50, offset: 0 },
         scale: 0.3,
-        biases: true,
         embed_norm: true,
-        final_norm: false,
+        ..Stack::default()
     };
-    Arch {
-        vocab: 97,
-        encoder: Some(stack),
-        decoder: None,
-        embed: Embed { scale: 1.0, types: 2 },
-        pooler: true,
-        head: Head::None,
-        pad_token: None,
-    }
+    Arch { vocab: 97, encoder: Some(stack), embed: Embed { scale: 1.0, types: 2 }, pooler: true, ..Arch::default() }
 }
 
 /// Tokens with their positions, which may have holes and need not start at 0.
@@ -73,7 +64,8 @@ struct Encoder {
 impl Encoder {
     fn new(capacity: Capacity) -> Self {
         let gpu = common::context();
-        let outputs = Outputs { hidden: true, pooler: true, embedding: Some((PoolMode::Mean, true)), taps: None };
+        let outputs =
+            Outputs { hidden: true, pooler: true, embedding: Some((PoolMode::Mean, true)), ..Outputs::default() };
         let graph = graph(&arch(), Role::Full, outputs, Sizes::default(), &|_| DType::F32);
         let plan = Plan::compile(gpu.caps(), &graph, Role::Full, capacity).expect("a plan");
         let weights = block_on(Weights::load(&gpu, &[&plan], &common::random_weight)).expect("weights");

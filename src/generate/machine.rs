@@ -163,9 +163,7 @@ impl<'a> Machine<'a> {
     }
 
     /// The encoder's pass: the cross keys and values of all sources.
-    pub async fn encode(&mut self, sources: &[Vec<u32>]) -> Result<()> {
-        let lengths: Vec<usize> = sources.iter().map(Vec::len).collect();
-        let step = Step::packed(&lengths).with_ids(sources.concat());
+    pub async fn encode(&mut self, step: Step) -> Result<()> {
         self.replay(Role::Full, &[step], |_| Vec::new()).await.map(drop)
     }
 

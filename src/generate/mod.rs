@@ -22,7 +22,7 @@ use std::ops::ControlFlow;
 
 pub use settings::{EarlyStopping, MOST_BEAMS, Settings};
 
-use crate::graph::Plan;
+use crate::graph::{Plan, Step};
 use crate::kernel::Role;
 use crate::model::Model;
 use crate::model::arch::{Arch, Stack};
@@ -96,7 +96,10 @@ impl Model {
         let mut machine = self.machine(&job).await?;
         let lengths: Vec<usize> = sources.iter().map(Vec::len).collect();
         let mut search = Search::new(settings, prompts, &limits, &lengths);
-        run(&mut machine, &mut search, &job, sources, &mut each).await?;
+        if let Some(encoder) = &arch.encoder {
+            machine.encode(encoder_step(encoder, sources)).await?;
+        }
+        run(&mut machine, &mut search, &job, &mut each).await?;
         Ok(search.finish())
     }
 
@@ -180,30 +183,37 @@ fn check_ids(what: &'static str, ids: &[u32], vocab: usize, stack: &Stack) -> Re
     }
 }
 
-/// Runs a search to its end.
+/// The encoder's step: sources packed, with the positions that their model counts.
+fn encoder_step(encoder: &Stack, sources: &[Vec<u32>]) -> Step {
+    let mut step = Step::default();
+    for ids in sources {
+        step.push(&encoder.position.of_row(&ids.iter().map(|&id| i64::from(id)).collect::<Vec<_>>()));
+    }
+    step.with_ids(sources.concat())
+}
+
+/// Runs a search to its end, or until the caller stops it.
 async fn run(
     machine: &mut Machine<'_>,
     search: &mut Search<'_>,
     job: &Job,
-    sources: &[Vec<u32>],
     each: &mut dyn FnMut(usize, u32) -> ControlFlow<()>,
 ) -> Result<()> {
-    if !sources.is_empty() {
-        machine.encode(sources).await?;
-    }
     let mut go_on = true;
-    let mut tell = |i: usize, id: u32| go_on = go_on && each(i, id).is_continue();
     for chunk in &job.chunks {
         let step = search.prefill(chunk.clone());
+        let mut tell = |i: usize, id: u32| go_on = go_on && each(i, id).is_continue();
         advance(machine, search, Role::Prefill, &[step], job.whole, &mut tell).await?;
     }
-    loop {
+    while go_on {
         let steps = search.decode();
         if steps.is_empty() {
-            return Ok(());
+            break;
         }
+        let mut tell = |i: usize, id: u32| go_on = go_on && each(i, id).is_continue();
         advance(machine, search, Role::Decode, &steps, job.whole, &mut tell).await?;
     }
+    Ok(())
 }
 
 /// Computes some steps in one submission and takes what they say.
@@ -211,7 +221,7 @@ async fn advance(
     machine: &mut Machine<'_>,
     search: &mut Search<'_>,
     role: Role,
-    steps: &[crate::graph::Step],
+    steps: &[Step],
     whole: bool,
     tell: &mut dyn FnMut(usize, u32),
 ) -> Result<()> {

@@ -152,7 +152,10 @@ impl<'a> Search<'a> {
             let verdict = settings.verdict(&beam.ids, text.prompt, text.limit);
             if settings.do_sample {
                 let u = uniform(settings.seed, i, beam.ids.len());
-                return settings.draw(&row, &beam.ids, &verdict, u).map(|id| id.map(Choice::Token).ok_or_else(stuck)).transpose();
+                return settings
+                    .draw(&row, &beam.ids, &verdict, u)
+                    .map(|id| id.map(Choice::Token).ok_or_else(stuck))
+                    .transpose();
             }
             let (count, minus) = if text.finished.is_some() { (settings.candidates(), row.lse) } else { (1, 0.0) };
             match settings.best(&row, &beam.ids, &verdict, count, minus) {

@@ -211,6 +211,9 @@ impl Settings {
         ok("top_p", p > 0.0 && p <= 1.0, format!("{p}, expected a probability above 0"))?;
         ok("length_penalty", self.length_penalty.is_finite(), format!("{}", self.length_penalty))?;
         ok("bad_words_ids", self.bad_words_ids.iter().all(|w| !w.is_empty()), "holds an empty list".into())?;
+        let suppressed = |ids: &[u32]| !ids.is_empty() && ids.iter().all(|id| self.suppress_tokens.contains(id));
+        let clash = suppressed(self.forced_bos_token_id.as_slice()) || suppressed(&self.forced_eos_token_id);
+        ok("suppress_tokens", !clash, "holds the forced token; force another or suppress fewer".into())?;
         let forced = self.forced_bos_token_id.iter().chain(&self.forced_eos_token_id);
         match forced.chain(&self.decoder_start_token_id).find(|&&id| id as usize >= vocab) {
             Some(id) => Err(Error::input("special tokens", format!("{id} is outside the vocabulary of {vocab}"))),
@@ -233,7 +236,7 @@ impl Settings {
         let total = match (self.max_new_tokens, self.max_length) {
             (Some(new), _) => {
                 // The last token is never fed.
-                let most = positions + 1 - prompt;
+                let most = (positions - prompt).saturating_add(1);
                 if new > most {
                     let why = format!(
                         "{new} asked for after a prompt of {prompt}; the model has {positions} positions, so at most {most}"

@@ -7,7 +7,6 @@ use super::rows::Rows;
 use super::search::Search;
 use super::settings::Settings;
 use super::{Finish, Generated};
-use crate::Error;
 use crate::graph::Step;
 use crate::model::config::Config;
 

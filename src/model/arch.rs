@@ -2,6 +2,8 @@
 //!
 //! Vaswani et al. 2017 is the baseline; each field is a way in which a family departs from it.
 
+use crate::kernel::Role;
+
 /// The function between the two halves of a feed-forward block, and in heads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Activation {
@@ -35,6 +37,10 @@ pub struct Arch {
     pub pooler: bool,
     /// What turns the decoder's last rows into logits.
     pub head: Head,
+    /// The logits have a bias.
+    pub head_bias: bool,
+    /// What the decoder's last rows are multiplied with before the head (T5), by way of its final norm.
+    pub head_scale: f32,
     /// The id that pads batches.
     pub pad_token: Option<u32>,
 }
@@ -60,14 +66,95 @@ pub struct Stack {
     pub mlp: Mlp,
     /// How order is told.
     pub position: Position,
+    /// How far each layer sees: layer i has the entry i modulo their number. None at all means that all see everything.
+    pub windows: Vec<Option<u32>>,
     /// What query . key is multiplied with.
     pub scale: f32,
-    /// Dense layers have biases.
-    pub biases: bool,
+    /// Which dense layers have biases.
+    pub biases: Biases,
+    /// RMS norms over each query and key head, before they are rotated.
+    pub qk_norm: bool,
     /// A norm right after the embeddings.
     pub embed_norm: bool,
     /// A norm after the last layer.
     pub final_norm: bool,
+}
+
+impl Default for Arch {
+    /// Nothing yet.
+    fn default() -> Self {
+        Self {
+            vocab: 0,
+            encoder: None,
+            decoder: None,
+            embed: Embed { scale: 1.0, types: 0 },
+            pooler: false,
+            head: Head::None,
+            head_bias: false,
+            head_scale: 1.0,
+            pad_token: None,
+        }
+    }
+}
+
+impl Default for Stack {
+    /// The Transformer of 2017, without sizes.
+    fn default() -> Self {
+        Self {
+            layers: 0,
+            width: 0,
+            heads: 1,
+            kv_heads: 1,
+            head_dim: 0,
+            ffn: 0,
+            norm: Norm { rms: false, eps: 1e-5, before: false },
+            mlp: Mlp { act: Activation::Relu, gated: false },
+            position: Position::Learned { max: 0, offset: 0 },
+            windows: Vec::new(),
+            scale: 1.0,
+            biases: Biases::ALL,
+            qk_norm: false,
+            embed_norm: false,
+            final_norm: false,
+        }
+    }
+}
+
+impl Arch {
+    /// The roles that its graphs have.
+    pub fn roles(&self) -> &'static [Role] {
+        match (&self.encoder, &self.decoder) {
+            (Some(_), Some(_)) => &[Role::Full, Role::Prefill, Role::Decode],
+            (Some(_), None) => &[Role::Full],
+            (None, Some(_)) => &[Role::Prefill, Role::Decode],
+            (None, None) => &[],
+        }
+    }
+}
+
+impl Stack {
+    /// How far layer i sees.
+    pub fn window(&self, layer: usize) -> Option<u32> {
+        self.windows.get(layer % self.windows.len().max(1)).copied().flatten()
+    }
+}
+
+/// Which dense layers of a stack have biases. Layer norms always have one, RMS norms never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Biases {
+    /// Queries, keys and values.
+    pub qkv: bool,
+    /// The projection after attention.
+    pub out: bool,
+    /// The feed-forward block.
+    pub mlp: bool,
+}
+
+impl Biases {
+    /// All have.
+    pub const ALL: Self = Self { qkv: true, out: true, mlp: true };
+    /// None has.
+    pub const NONE: Self = Self { qkv: false, out: false, mlp: false };
 }
 
 /// What turns hidden rows into logits over the vocabulary.
@@ -121,12 +208,55 @@ pub enum Position {
         /// Rows before the first position.
         offset: usize,
     },
+    /// Sines of position p + `offset`, then its cosines (Vaswani et al. 2017, with the halves apart).
+    Sinusoid {
+        /// Positions that the table is made for.
+        max: usize,
+        /// The number of the first position.
+        offset: usize,
+        /// The slowest wave is 10,000 times slower than the fastest (tensor2tensor), not a step less.
+        closed: bool,
+        /// Tokens with this id have no position: they get zeros and are not counted.
+        pads: Option<u32>,
+    },
     /// Queries and keys are rotated (Su et al. 2021), pairs half a head apart.
     Rope {
         /// Base of the angles' geometric progression.
         theta: f32,
         /// Positions that the table is made for.
         max: usize,
+        /// How the angles are slowed down for long texts.
+        scaling: RopeScaling,
+    },
+    /// A bias on each score by the bucket that the distance of query and key falls into (Raffel et al. 2019, T5): half of
+    /// the buckets for one distance each, the others ever wider. An encoder has half of them for either direction.
+    Buckets {
+        /// Buckets.
+        buckets: usize,
+        /// Where the last bucket has begun.
+        distance: usize,
+    },
+}
+
+/// How RoPE's angles are slowed down, so that a model sees farther than it was first trained to.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub enum RopeScaling {
+    /// Not at all.
+    #[default]
+    None,
+    /// All divided by this.
+    Linear(f32),
+    /// Only those that turn slowly (Llama 3.1): fewer than `low` times within `original` positions are divided by `factor`,
+    /// more than `high` times stay, and between the two it is a mixture.
+    Llama3 {
+        /// Divides slow angles.
+        factor: f32,
+        /// Turns below which an angle is slow.
+        low: f32,
+        /// Turns above which an angle is fast.
+        high: f32,
+        /// Positions of the first training.
+        original: usize,
     },
 }
 
@@ -134,8 +264,24 @@ impl Position {
     /// How many positions there are.
     pub fn max(&self) -> usize {
         match *self {
-            Self::Learned { max, .. } | Self::Rope { max, .. } => max,
+            Self::Learned { max, .. } | Self::Sinusoid { max, .. } | Self::Rope { max, .. } => max,
+            Self::Buckets { .. } => usize::MAX,
         }
+    }
+
+    /// The positions of a row of ids, as [`crate::Step`] wants them. A token without a position has the one after the
+    /// last, where the table has zeros.
+    pub fn of_row(&self, ids: &[i64]) -> Vec<u32> {
+        let Self::Sinusoid { max, pads: Some(pad), .. } = *self else { return (0..ids.len() as u32).collect() };
+        let mut count = 0;
+        let next = |&id: &i64| {
+            if id == i64::from(pad) {
+                return max as u32;
+            }
+            count += 1;
+            count - 1
+        };
+        ids.iter().map(next).collect()
     }
 }
 

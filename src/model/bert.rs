@@ -1,8 +1,8 @@
 //! BERT (Devlin et al. 2018): an encoder with learned positions, token types and norms after the residuals.
 
-use super::arch::{Activation, Arch, Embed, Head, Mlp, Norm, Position, Stack};
+use super::arch::{Activation, Arch, Embed, Mlp, Norm, Position, Stack};
 use super::config::{Config, bounds};
-use super::names::{Names, Source};
+use super::names::Names;
 use crate::Result;
 use crate::weights::Checkpoint;
 
@@ -32,11 +32,10 @@ pub fn arch(config: &Config, checkpoint: &Checkpoint) -> Result<Arch> {
     Ok(Arch {
         vocab,
         encoder: Some(stack(config)?),
-        decoder: None,
         embed: Embed { scale: 1.0, types: config.usize("type_vocab_size", 2, bounds::TYPES)? },
         pooler,
-        head: Head::None,
         pad_token: config.token("pad_token_id", Some(0), vocab)?,
+        ..Arch::default()
     })
 }
 
@@ -54,9 +53,8 @@ fn stack(config: &Config) -> Result<Stack> {
         mlp: Mlp { act: config.activation("hidden_act", Activation::Gelu)?, gated: false },
         position: Position::Learned { max, offset: 0 },
         scale: 1.0 / (head_dim as f32).sqrt(),
-        biases: true,
         embed_norm: true,
-        final_norm: false,
+        ..Stack::default()
     })
 }
 
@@ -66,8 +64,8 @@ fn prefix(checkpoint: &Checkpoint) -> &'static str {
     if task { "bert." } else { "" }
 }
 
-/// See [`super::names::names`].
-pub(super) fn names(arch: &Arch, checkpoint: &Checkpoint) -> Vec<(String, Source)> {
+/// The checkpoint's names.
+pub(super) fn names<'a>(arch: &Arch, checkpoint: &'a Checkpoint) -> Names<'a> {
     let mut names = Names::new(checkpoint, prefix(checkpoint));
     for (to, from) in [("word", "word"), ("position", "position"), ("type", "token_type")] {
         names.table(&format!("embed.{to}"), &format!("embeddings.{from}_embeddings"));
@@ -75,8 +73,8 @@ pub(super) fn names(arch: &Arch, checkpoint: &Checkpoint) -> Vec<(String, Source
     names.module("embed.norm", "embeddings.LayerNorm");
     for i in 0..arch.encoder.as_ref().map_or(0, |stack| stack.layers) {
         let (to, from) = (format!("encoder.{i}"), format!("encoder.layer.{i}"));
-        let qkv = ["query", "key", "value"].map(|part| format!("{from}.attention.self.{part}"));
-        names.rows(&format!("{to}.self.qkv"), &qkv);
+        let qkv = ["query", "key", "value"].map(|part| (format!("{from}.attention.self.{part}"), 1));
+        names.rows(&format!("{to}.self.qkv"), &qkv, true);
         for (part, other) in LAYER {
             names.module(&format!("{to}.{part}"), &format!("{from}.{other}"));
         }
@@ -84,7 +82,7 @@ pub(super) fn names(arch: &Arch, checkpoint: &Checkpoint) -> Vec<(String, Source
     if arch.pooler {
         names.module("pooler", "pooler.dense");
     }
-    names.list
+    names
 }
 
 /// Index buffers, and heads of tasks that were not asked for.

@@ -1,16 +1,18 @@
 //! What a model folder says: the architecture, and where each tensor of its graph comes from.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 #[cfg(not(target_arch = "wasm32"))]
 use std::path::Path;
 
 use super::arch::{Arch, Position};
 use super::config::{self, Config};
+use super::family::Family;
 use super::forward::{Outputs, Sizes, graph};
 use super::names::{self, Source};
-use super::rope_table;
 use super::sentence::SentenceConfig;
+use super::tables;
 use super::wordpiece;
+use crate::generate::Settings;
 use crate::graph::{Graph, Kind, Rows};
 use crate::kernel::Role;
 use crate::weights::{Checkpoint, DType, HostTensor};
@@ -19,8 +21,10 @@ use crate::{Error, Result};
 /// An architecture with its checkpoint: everything that is needed to build a model on some device.
 #[derive(Debug)]
 pub struct Blueprint {
+    family: &'static Family,
     arch: Arch,
     sentence: SentenceConfig,
+    generation: Settings,
     checkpoint: Checkpoint,
     sources: HashMap<String, Source>,
     tokenizer: Option<Vec<u8>>,
@@ -31,7 +35,7 @@ pub struct Blueprint {
 /// A model folder's files, for where there are no folders.
 #[derive(Debug, Default)]
 pub struct Files {
-    /// `config.json`, and of a sentence-transformers folder `modules.json`, `1_Pooling/config.json` and so on, by path.
+    /// `config.json`, `generation_config.json`, and of a sentence-transformers folder `modules.json`, `1_Pooling/config.json` and so on, by path.
     pub texts: HashMap<String, String>,
     /// `model.safetensors`, or its shards, by name.
     pub weights: Vec<(String, Vec<u8>)>,
@@ -61,7 +65,8 @@ impl Blueprint {
             true => Some(std::fs::read(&path).map_err(|e| Error::io(&path, e))?),
             false => old_tokenizer(&|name| config::read_text(&inner.join(name)))?,
         };
-        Self::build(&config, checkpoint, sentence, tokenizer)
+        let generation = config::read_text(&inner.join("generation_config.json"))?;
+        Self::build(&config, generation, checkpoint, sentence, tokenizer)
     }
 
     /// As [`Self::open`], from bytes.
@@ -75,20 +80,26 @@ impl Blueprint {
             None => old_tokenizer(&|name| text(&sentence.transformer.join(name)))?,
             some => some,
         };
-        Self::build(&config, Checkpoint::from_shards(files.weights)?, sentence, tokenizer)
+        let generation = text(&sentence.transformer.join("generation_config.json"))?;
+        Self::build(&config, generation, Checkpoint::from_shards(files.weights)?, sentence, tokenizer)
     }
 
     fn build(
         config: &Config,
+        generation: Option<String>,
         checkpoint: Checkpoint,
         sentence: SentenceConfig,
         tokenizer: Option<Vec<u8>>,
     ) -> Result<Self> {
-        let arch = config::arch(config, &checkpoint)?;
-        let sources = names::names(&arch, &checkpoint).into_iter().collect();
+        let generation = generation.map(|text| Config::parse("generation_config.json", &text)).transpose()?;
+        let family = Family::of(config)?;
+        let arch = (family.arch)(config, &checkpoint)?;
+        let sources = (family.names)(&arch, &checkpoint).list.into_iter().collect();
         let this = Self {
+            family,
             arch,
             sentence,
+            generation: Settings::read(generation.as_ref(), config)?,
             checkpoint,
             sources,
             tokenizer,
@@ -102,13 +113,18 @@ impl Blueprint {
     /// The same checkpoint read as another architecture: how tests see that a misread one shows.
     pub fn with_arch(mut self, arch: Arch) -> Result<Self> {
         self.arch = arch;
-        self.sources = names::names(&self.arch, &self.checkpoint).into_iter().collect();
+        self.sources = (self.family.names)(&self.arch, &self.checkpoint).list.into_iter().collect();
         Ok(self)
     }
 
     /// The architecture.
     pub fn arch(&self) -> &Arch {
         &self.arch
+    }
+
+    /// How the folder says to generate.
+    pub fn generation(&self) -> &Settings {
+        &self.generation
     }
 
     /// Pooling, normalisation and length, where the folder is a sentence-transformers one.
@@ -138,18 +154,28 @@ impl Blueprint {
 
     /// Matrices keep the checkpoint's type, if all their parts have one and the same.
     fn dtype(&self, name: &str) -> DType {
-        let parts = self.sources.get(name).map_or(&[] as &[String], Source::parts);
-        let mut types = parts.iter().map(|part| self.checkpoint.dtype(part).unwrap_or_default());
+        let parts = self.sources.get(name).into_iter().flat_map(Source::parts);
+        let mut types = parts.map(|part| self.checkpoint.dtype(part).unwrap_or_default());
         let first = types.next().unwrap_or_default();
         if types.all(|t| t == first) { first } else { DType::F32 }
     }
 
     /// A tensor of the graph: gathered from the checkpoint, or computed. Vectors are widened to f32.
     pub fn tensor(&self, name: &str, shape: [usize; 2]) -> Result<HostTensor> {
-        if let Some(table) = self.computed(name, shape) {
-            return table;
+        let Some(stored) = self.stored(name, shape) else {
+            return HostTensor::from_f32(shape, &self.computed(name, shape));
+        };
+        let tensor = names::gather(&self.checkpoint, self.source(name)?, stored)?;
+        if let (Some(Position::Buckets { buckets, distance }), true) = (self.position(name), name.ends_with(".buckets"))
+        {
+            let causal = name.starts_with("decoder");
+            let table = tables::bucket_table(&tensor.to_f32(), shape[0], buckets, distance, causal);
+            return HostTensor::from_f32(shape, &table);
         }
-        let tensor = names::gather(&self.checkpoint, self.source(name)?, shape)?;
+        if name == "head.norm.weight" {
+            let scaled: Vec<f32> = tensor.to_f32().into_iter().map(|x| x * self.arch.head_scale).collect();
+            return HostTensor::from_f32(shape, &scaled);
+        }
         if shape[0] == 1 && tensor.dtype != DType::F32 && self.is_vector(name) {
             return HostTensor::from_f32(shape, &tensor.to_f32());
         }
@@ -160,15 +186,38 @@ impl Blueprint {
         name.ends_with(".bias") || name.ends_with("norm.weight")
     }
 
-    fn computed(&self, name: &str, [rows, cols]: [usize; 2]) -> Option<Result<HostTensor>> {
-        let stack = match name {
-            "encoder.rope" => self.arch.encoder.as_ref()?,
-            "decoder.rope" => self.arch.decoder.as_ref()?,
-            _ => return None,
-        };
-        match stack.position {
-            Position::Rope { theta, .. } => Some(HostTensor::from_f32([rows, cols], &rope_table(theta, rows, cols))),
-            Position::Learned { .. } => None,
+    /// The shape in the checkpoint of what becomes a tensor of this name and shape; `None` where it is computed from
+    /// nothing.
+    fn stored(&self, name: &str, shape: [usize; 2]) -> Option<[usize; 2]> {
+        match self.position(name) {
+            Some(Position::Buckets { buckets, .. }) if name.ends_with(".buckets") => Some([buckets, shape[0]]),
+            Some(Position::Rope { .. }) if name.ends_with(".rope") => None,
+            Some(Position::Sinusoid { .. })
+                if name.ends_with(".position.weight") && !self.sources.contains_key(name) =>
+            {
+                None
+            }
+            _ => Some(shape),
+        }
+    }
+
+    /// How the stack that a tensor belongs to knows its order.
+    fn position(&self, name: &str) -> Option<Position> {
+        let decodes = name.starts_with("decoder") || self.arch.encoder.is_none();
+        let stack = if decodes { &self.arch.decoder } else { &self.arch.encoder };
+        stack.as_ref().map(|stack| stack.position)
+    }
+
+    fn computed(&self, name: &str, [rows, cols]: [usize; 2]) -> Vec<f32> {
+        match self.position(name) {
+            Some(Position::Rope { theta, scaling, .. }) => tables::scaled_rope_table(theta, scaling, rows, cols),
+            Some(Position::Sinusoid { max, offset, closed, .. }) => {
+                let mut table = tables::sinusoids(max, offset, cols, closed);
+                // The row of tokens without a position.
+                table.resize(rows * cols, 0.0);
+                table
+            }
+            _ => vec![0.0; rows * cols],
         }
     }
 
@@ -180,22 +229,36 @@ impl Blueprint {
     /// Every tensor the graph needs is there in the right shape, and every tensor there is needed: a misread
     /// architecture shows here.
     fn check(&self) -> Result<()> {
-        let roles: &[Role] = if self.arch.decoder.is_some() { &[Role::Full, Role::Prefill] } else { &[Role::Full] };
         let outputs = Outputs { hidden: true, pooler: true, ..Outputs::default() };
-        for role in roles {
+        for role in self.arch.roles() {
             for info in self.graph(*role, outputs, Sizes { slots: 1 }).tensors() {
                 let (Kind::Weight, Rows::Fixed(rows)) = (info.kind, info.rows) else { continue };
-                if self.computed(&info.name, [1, 2]).is_none() {
-                    names::check(&self.checkpoint, self.source(&info.name)?, [rows, info.cols])?;
+                if let Some(stored) = self.stored(&info.name, [rows, info.cols]) {
+                    names::check(&self.checkpoint, self.source(&info.name)?, stored)?;
                 }
             }
         }
-        match names::stray(&self.checkpoint, self.sources.values()) {
-            None => Ok(()),
-            Some(name) => {
-                let why = "is in the checkpoint, but config.json describes a model without it; is it of another model?";
-                Err(Error::Tensor { name: name.into(), why: why.into() })
+        self.check_unused()
+    }
+
+    /// What no source takes is a copy, or known to be of no use.
+    fn check_unused(&self) -> Result<()> {
+        let refuse = |name: &str, why: String| Err(Error::Tensor { name: name.into(), why });
+        let copies = (self.family.names)(&self.arch, &self.checkpoint).copies;
+        for (copy, of) in &copies {
+            if !self.checkpoint.same(copy, of)? {
+                return refuse(copy, format!("differs from {of}; this version shares one table between the two"));
             }
+        }
+        let copies = copies.iter().map(|(copy, _)| copy.as_str());
+        let named: HashSet<&str> = self.sources.values().flat_map(Source::parts).chain(copies).collect();
+        let stray = |name: &&str| !named.contains(name) && !(self.family.known_unused)(name);
+        match self.checkpoint.names().find(stray) {
+            None => Ok(()),
+            Some(name) => refuse(
+                name,
+                "is in the checkpoint, but config.json describes a model without it; is it of another model?".into(),
+            ),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `config.json` and its like: JSON objects read with getters that know what is sane.
 //!
-//! A value is checked when it is read, so that whatever is computed from an [`Arch`] cannot overflow, allocate absurdly
+//! A value is checked when it is read, so that whatever is computed from an [`super::arch::Arch`] cannot overflow, allocate absurdly
 //! or divide by zero.
 
 use std::fmt::Display;
@@ -10,13 +10,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::arch::{Activation, Arch};
-use super::bert;
+use super::arch::{Activation, Head, Position, RopeScaling};
 use crate::weights::Checkpoint;
 use crate::{Error, Result};
-
-/// The values of `model_type` that this version can run.
-pub const FAMILIES: [&str; 1] = ["bert"];
 
 /// Sane bounds, shared by the families.
 pub(super) mod bounds {
@@ -30,6 +26,7 @@ pub(super) mod bounds {
     pub const VOCAB: RangeInclusive<usize> = 1..=4 << 20;
     pub const POSITIONS: RangeInclusive<usize> = 1..=16 << 20;
     pub const TYPES: RangeInclusive<usize> = 1..=65536;
+    pub const BUCKETS: RangeInclusive<usize> = 4..=1 << 12;
     pub const EPS: RangeInclusive<f64> = 0.0..=1.0;
 }
 
@@ -46,6 +43,9 @@ const ACTIVATIONS: [(&str, Activation); 10] = [
     ("swish", Activation::Silu),
     ("tanh", Activation::Tanh),
 ];
+
+/// The head's table, in all families that have one.
+pub(super) const HEAD: &str = "lm_head.weight";
 
 /// Far more than any configuration needs.
 #[cfg(not(target_arch = "wasm32"))]
@@ -83,6 +83,11 @@ impl Config {
             Value::Object(values) => Ok(Self { file, values }),
             other => Err(config_error(&file, format!("is {}, expected an object", show(&other)))),
         }
+    }
+
+    /// What messages call it.
+    pub(super) fn file(&self) -> &str {
+        &self.file
     }
 
     /// The value of `key`; `None` when it is absent or null.
@@ -158,9 +163,17 @@ impl Config {
     /// # Errors
     /// [`Error::Config`] with the known names when it is none of them.
     pub fn activation(&self, key: &str, default: Activation) -> Result<Activation> {
-        let Some(value) = self.get(key) else {
-            return Ok(default);
-        };
+        match self.get(key) {
+            None => Ok(default),
+            Some(value) => self.activation_named(key, value),
+        }
+    }
+
+    /// The activation that `value`, or a part of it, names.
+    ///
+    /// # Errors
+    /// As [`Self::activation`].
+    pub(super) fn activation_named(&self, key: &str, value: &Value) -> Result<Activation> {
         let known = ACTIVATIONS.iter().find(|(name, _)| value.as_str() == Some(name));
         let names = || format!("one of {}", ACTIVATIONS.map(|(name, _)| name).join(", "));
         known.map(|&(_, act)| act).ok_or_else(|| self.wrong(key, value, names()))
@@ -176,6 +189,78 @@ impl Config {
         }
         let id = self.opt_usize(key, 0..=vocab.saturating_sub(1))?;
         Ok(id.and_then(|id| u32::try_from(id).ok()))
+    }
+
+    /// Key and value heads, which divide the query heads.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when they do not.
+    pub(super) fn kv_heads(&self, heads: usize, default: usize) -> Result<usize> {
+        let key = "num_key_value_heads";
+        let default = if self.is_null(key) { heads } else { default };
+        let kv_heads = self.usize(key, default, bounds::HEADS)?;
+        match heads.is_multiple_of(kv_heads) {
+            true => Ok(kv_heads),
+            false => {
+                Err(config_error(&self.file, format!("{key} is {kv_heads}, expected a divisor of the {heads} heads")))
+            }
+        }
+    }
+
+    /// Whether `key` is there, and null.
+    pub(super) fn is_null(&self, key: &str) -> bool {
+        self.values.get(key).is_some_and(Value::is_null)
+    }
+
+    /// What each layer attends to; `None` where the key is absent.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when it is no list of that many known names.
+    pub(super) fn layer_types(&self, layers: usize) -> Result<Option<Vec<String>>> {
+        const KNOWN: [&str; 2] = ["full_attention", "sliding_attention"];
+        let Some(value) = self.get("layer_types") else { return Ok(None) };
+        let name = |value: &Value| KNOWN.into_iter().find(|name| value.as_str() == Some(name)).map(str::to_owned);
+        let names: Option<Vec<_>> = value.as_array().and_then(|list| list.iter().map(name).collect());
+        let expected = || format!("{layers} times {}", KNOWN.join(" or "));
+        let names = names.filter(|names| names.len() == layers);
+        names.map(Some).ok_or_else(|| self.wrong("layer_types", value, expected()))
+    }
+
+    /// RoPE, in both dialects: `rope_theta` with `rope_scaling`, or `rope_parameters` with all of it.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for absurd values, [`Error::Unsupported`] for scalings other than linear and Llama 3's.
+    pub(super) fn rope(&self, max: usize, head_dim: usize) -> Result<Position> {
+        if head_dim % 2 != 0 {
+            return Err(config_error(&self.file, format!("heads are {head_dim} wide, rotation wants an even width")));
+        }
+        let theta = self.f32("rope_theta", 10000.0, 1.0..=1e12)?;
+        let key = if self.get("rope_parameters").is_some() { "rope_parameters" } else { "rope_scaling" };
+        let Some(rope) = self.object(key)? else {
+            return Ok(Position::Rope { theta, max, scaling: RopeScaling::None });
+        };
+        let theta = rope.f32("rope_theta", theta, 1.0..=1e12)?;
+        let part = rope.f32("partial_rotary_factor", self.f32("partial_rotary_factor", 1.0, 0.0..=1.0)?, 0.0..=1.0)?;
+        if part != 1.0 {
+            return Err(rope.unsupported("partial_rotary_factor", "only whole heads are rotated"));
+        }
+        let kind = if rope.get("rope_type").is_some() { "rope_type" } else { "type" };
+        let factor = |key: &str| match rope.get(key) {
+            Some(_) => rope.f32(key, 1.0, 1e-3..=1e6),
+            None => Err(config_error(&rope.file, format!("{key} is missing, expected a number"))),
+        };
+        let scaling = match rope.str(kind)?.unwrap_or("default") {
+            "default" => RopeScaling::None,
+            "linear" => RopeScaling::Linear(factor("factor")?),
+            "llama3" => RopeScaling::Llama3 {
+                factor: factor("factor")?,
+                low: factor("low_freq_factor")?,
+                high: factor("high_freq_factor")?,
+                original: rope.usize("original_max_position_embeddings", max, bounds::POSITIONS)?,
+            },
+            _ => return Err(rope.unsupported(kind, "only default, linear and llama3 are")),
+        };
+        Ok(Position::Rope { theta, max, scaling })
     }
 
     /// Width, number of heads and width of one head, from the keys of the first two and their defaults.
@@ -195,17 +280,32 @@ impl Config {
         Ok((columns, count, head_dim))
     }
 
-    /// The family, checked to be one of [`FAMILIES`].
+    /// An object within this one, which messages call by both names.
     ///
     /// # Errors
-    /// [`Error::Config`] when the key is absent or another family's.
-    pub fn model_type(&self) -> Result<&'static str> {
-        let what = format!("one of the families that this version can run: {}", FAMILIES.join(", "));
-        let Some(name) = self.str("model_type")? else {
-            return Err(config_error(&self.file, format!("model_type is missing, expected {what}")));
-        };
-        let known = FAMILIES.into_iter().find(|&family| family == name);
-        known.ok_or_else(|| self.wrong("model_type", &Value::from(name), what))
+    /// [`Error::Config`] when it is anything else.
+    pub fn object(&self, key: &str) -> Result<Option<Self>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::Object(values)) => {
+                Ok(Some(Self { file: format!("{}, {key}", self.file), values: values.clone() }))
+            }
+            Some(other) => Err(self.wrong(key, other, "an object")),
+        }
+    }
+
+    /// What turns hidden rows into logits: a table of its own, unless it is tied to `word`. A tied model whose checkpoint
+    /// holds both, and they differ, has its own.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when they cannot be compared.
+    pub(super) fn head(&self, checkpoint: &Checkpoint, word: &str, tied: bool) -> Result<Head> {
+        let tied = self.bool("tie_word_embeddings", tied)?;
+        let both = checkpoint.contains(HEAD) && checkpoint.contains(word);
+        Ok(match tied && (!both || checkpoint.same(HEAD, word)?) {
+            true => Head::Tied,
+            false => Head::Untied,
+        })
     }
 
     /// An [`Error::Unsupported`] unless `key` is `false` or absent.
@@ -226,17 +326,6 @@ impl Config {
     pub(crate) fn wrong(&self, key: &str, value: &Value, expected: impl Display) -> Error {
         config_error(&self.file, format!("{key} is {}, expected {expected}", show(value)))
     }
-}
-
-/// The architecture of a checkpoint, by the `model_type` of its `config.json`.
-///
-/// # Errors
-/// [`Error::Config`] where a value is absurd or the family is unknown, [`Error::Unsupported`] where the family has a
-/// variant that this version cannot run.
-pub fn arch(config: &Config, checkpoint: &Checkpoint) -> Result<Arch> {
-    // FAMILIES has one so far.
-    config.model_type()?;
-    bert::arch(config, checkpoint)
 }
 
 /// An [`Error::Config`].

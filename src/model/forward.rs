@@ -10,16 +10,20 @@ use crate::weights::DType;
 /// What a forward pass should leave in the session's persistent tensors.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Outputs {
-    /// `hidden`: the encoder's last rows.
+    /// `hidden`: the encoder's last rows; `decoder.hidden`: the decoder's, before the head.
     pub hidden: bool,
     /// `pooler`: BERT's pooler over each sequence's first token.
     pub pooler: bool,
     /// `embedding`: one vector for each sequence, scaled to length 1 or not.
     pub embedding: Option<(PoolMode, bool)>,
-    /// `attention.encoder.N` and so on: the weights of every layer, with room for so many keys a row.
+    /// `encoder.N.self.weights`, `decoder.N.self.weights`, `decoder.N.cross.weights`: what every layer attends to, with room
+    /// for so many keys a row.
     pub taps: Option<usize>,
     /// What a decoder makes of its `logits`.
     pub choice: Choice,
+    /// The decoder's `Prefill` is whole sequences at once, without a cache (teacher forcing): every token has its original
+    /// position, and logits.
+    pub whole: bool,
 }
 
 /// What a decoder's graph makes of each row of `logits`.
@@ -47,12 +51,13 @@ pub struct Sizes {
 }
 
 /// The graph of one role: `Full` is the encoder's pass (with a decoder too, it ends in the cross keys and values),
-/// `Prefill` and `Decode` are the decoder's, and end in `logits` and the greedy `ids`.
+/// `Prefill` and `Decode` are the decoder's, and end in `logits` and, unless they are whole, in the greedy `ids`.
 pub fn graph(arch: &Arch, role: Role, outputs: Outputs, sizes: Sizes, dtype: &dyn Fn(&str) -> DType) -> Graph {
     let mut b = Builder { g: Graph::new(), arch, role, outputs, sizes, dtype };
     match (role, &arch.encoder, &arch.decoder) {
         (Role::Full, Some(encoder), decoder) => {
             let x = b.stack("encoder", encoder, None);
+            let x = b.last_norm("encoder", encoder, x);
             b.encoder_outputs(x, encoder);
             if let Some(decoder) = decoder {
                 b.cross_keys(x, decoder);
@@ -60,7 +65,7 @@ pub fn graph(arch: &Arch, role: Role, outputs: Outputs, sizes: Sizes, dtype: &dy
         }
         (_, encoder, Some(decoder)) => {
             let x = b.stack("decoder", decoder, encoder.as_ref());
-            b.logits(x, decoder);
+            b.decoder_outputs(x, decoder);
         }
         _ => {}
     }
@@ -76,33 +81,45 @@ struct Builder<'a> {
     dtype: &'a dyn Fn(&str) -> DType,
 }
 
+/// What an attention may see.
+struct Sight {
+    keys: Keys,
+    causal: bool,
+    window: Option<u32>,
+    bias: Option<Tensor>,
+}
+
 impl Builder<'_> {
-    /// Embeddings, layers, last norm.
+    /// Embeddings and layers.
     fn stack(&mut self, side: &str, stack: &Stack, memory: Option<&Stack>) -> Tensor {
         let mut x = self.embed(side, stack);
         for i in 0..stack.layers {
-            x = self.layer(&format!("{side}.{i}"), stack, memory, x);
+            x = self.layer(&format!("{side}.{i}"), stack, stack.window(i), memory, x);
         }
-        if stack.final_norm { self.norm(&format!("{side}.norm"), stack.norm, stack.biases, x) } else { x }
+        x
+    }
+
+    fn last_norm(&mut self, side: &str, stack: &Stack, x: Tensor) -> Tensor {
+        if stack.final_norm { self.norm(&format!("{side}.norm"), stack.norm, x) } else { x }
     }
 
     /// Vaswani et al. 2017, figure 1: self-attention, cross-attention where there is a memory, feed-forward; each with a
     /// residual, and its norm before or after.
-    fn layer(&mut self, at: &str, stack: &Stack, memory: Option<&Stack>, x: Tensor) -> Tensor {
+    fn layer(&mut self, at: &str, stack: &Stack, window: Option<u32>, memory: Option<&Stack>, x: Tensor) -> Tensor {
         let x = self.block(&format!("{at}.self"), stack, x, |b, at, h, x| {
-            let a = b.self_attention(at, stack, h);
-            b.linear(&format!("{at}.out"), stack.biases, a, stack.width, Activation::None, Some(x))
+            let a = b.self_attention(at, stack, window, h);
+            b.linear(&format!("{at}.out"), stack.biases.out, a, stack.width, Activation::None, Some(x))
         });
         let x = match memory {
             None => x,
             Some(_) => self.block(&format!("{at}.cross"), stack, x, |b, at, h, x| {
                 let a = b.cross_attention(at, stack, h);
-                b.linear(&format!("{at}.out"), stack.biases, a, stack.width, Activation::None, Some(x))
+                b.linear(&format!("{at}.out"), stack.biases.out, a, stack.width, Activation::None, Some(x))
             }),
         };
         self.block(&format!("{at}.mlp"), stack, x, |b, at, h, x| {
             let u = b.feed(at, stack, h);
-            b.linear(&format!("{at}.down"), stack.biases, u, stack.width, Activation::None, Some(x))
+            b.linear(&format!("{at}.down"), stack.biases.mlp, u, stack.width, Activation::None, Some(x))
         })
     }
 
@@ -116,11 +133,11 @@ impl Builder<'_> {
     ) -> Tensor {
         let name = format!("{at}.norm");
         if stack.norm.before {
-            let h = self.norm(&name, stack.norm, stack.biases, x);
+            let h = self.norm(&name, stack.norm, x);
             f(self, at, h, x)
         } else {
             let y = f(self, at, x, x);
-            self.norm(&name, stack.norm, stack.biases, y)
+            self.norm(&name, stack.norm, y)
         }
     }
 
@@ -129,61 +146,72 @@ impl Builder<'_> {
         let prefix = if self.arch.encoder.is_some() && side == "decoder" { "decoder.embed" } else { "embed" };
         let word = self.table("embed.word.weight", vocab, width);
         let position = match stack.position {
-            Position::Learned { max, offset } => {
-                Some(self.table(&format!("{prefix}.position.weight"), max + offset, width).below(offset))
-            }
-            Position::Rope { .. } => None,
+            Position::Learned { max, offset } => Some((max + offset, offset)),
+            Position::Sinusoid { max, pads, .. } => Some((max + usize::from(pads.is_some()), 0)),
+            Position::Rope { .. } | Position::Buckets { .. } => None,
         };
+        let position =
+            position.map(|(rows, below)| self.table(&format!("{prefix}.position.weight"), rows, width).below(below));
         let kinds = if side == "encoder" { self.arch.embed.types } else { 0 };
         let kind = (kinds > 0).then(|| self.table("embed.type.weight", kinds, width));
         let ids = self.g.ids();
         let y = self.g.transient(prefix, Rows::TOKENS, width);
         let scale = self.arch.embed.scale;
         self.g.push(prefix, kernel::Embed { ids, word, position, kind, y, scale, vocab, base: 0 });
-        if stack.embed_norm { self.norm(&format!("{prefix}.norm"), stack.norm, true, y) } else { y }
+        if stack.embed_norm { self.norm(&format!("{prefix}.norm"), stack.norm, y) } else { y }
     }
 
-    fn self_attention(&mut self, at: &str, stack: &Stack, h: Tensor) -> Tensor {
+    fn self_attention(&mut self, at: &str, stack: &Stack, window: Option<u32>, h: Tensor) -> Tensor {
         let (q_cols, kv_cols) = (stack.heads * stack.head_dim, stack.kv_heads * stack.head_dim);
-        let cached = self.role != Role::Full;
-        let qkv = self.linear(&format!("{at}.qkv"), stack.biases, h, q_cols + 2 * kv_cols, Activation::None, None);
+        let side = at.split('.').next().unwrap_or_default();
+        let cached = self.role != Role::Full && !self.outputs.whole;
+        let x = self.linear(&format!("{at}.qkv"), stack.biases.qkv, h, q_cols + 2 * kv_cols, Activation::None, None);
         let rope = match stack.position {
-            Position::Rope { max, .. } => {
-                let side = at.split('.').next().unwrap_or_default();
-                Some(self.g.weight(format!("{side}.rope"), max, stack.head_dim, DType::F32))
-            }
-            Position::Learned { .. } => None,
+            Position::Rope { max, .. } => Some(self.g.weight(format!("{side}.rope"), max, stack.head_dim, DType::F32)),
+            _ => None,
         };
-        let (q, k, v) = if cached || rope.is_some() {
+        let (q, k, v) = if cached || rope.is_some() || stack.qk_norm {
             let q = self.g.transient(format!("{at}.q"), Rows::TOKENS, q_cols);
             let cache = match cached {
                 true => self.g.persistent(format!("{at}.cache"), Rows::Fixed(self.sizes.slots), 2 * kv_cols),
                 false => self.g.transient(format!("{at}.kv"), Rows::TOKENS, 2 * kv_cols),
             };
             let (heads, kv_heads, head_dim) = (stack.heads, stack.kv_heads, stack.head_dim);
-            let (q_norm, k_norm, eps, interleaved) = (None, None, stack.norm.eps, false);
-            let op = Qkv { x: qkv, q_norm, k_norm, rope, q, cache, heads, kv_heads, head_dim, eps, interleaved };
+            let (q_norm, k_norm) = (self.head_norm(at, "q", stack), self.head_norm(at, "k", stack));
+            let (eps, interleaved) = (stack.norm.eps, false);
+            let op = Qkv { x, q_norm, k_norm, rope, q, cache, heads, kv_heads, head_dim, eps, interleaved };
             self.g.push(format!("{at}.split"), op);
             (q, cache.columns(0, kv_cols), cache.columns(kv_cols, kv_cols))
         } else {
-            (qkv.columns(0, q_cols), qkv.columns(q_cols, kv_cols), qkv.columns(q_cols + kv_cols, kv_cols))
+            (x.columns(0, q_cols), x.columns(q_cols, kv_cols), x.columns(q_cols + kv_cols, kv_cols))
+        };
+        let bias = match stack.position {
+            Position::Buckets { distance, .. } => {
+                Some(self.g.weight(format!("{side}.buckets"), stack.heads, 2 * distance + 1, DType::F32))
+            }
+            _ => None,
         };
         let keys = if cached { Keys::Table } else { Keys::Own };
-        self.attention(at, stack, (q, k, v), keys)
+        self.attention(at, stack, (q, k, v), Sight { keys, causal: self.role != Role::Full, window, bias })
+    }
+
+    fn head_norm(&mut self, at: &str, which: &str, stack: &Stack) -> Option<Tensor> {
+        stack.qk_norm.then(|| self.g.weight(format!("{at}.{which}_norm.weight"), 1, stack.head_dim, DType::F32))
     }
 
     fn cross_attention(&mut self, at: &str, stack: &Stack, h: Tensor) -> Tensor {
         let (q_cols, kv_cols) = (stack.heads * stack.head_dim, stack.kv_heads * stack.head_dim);
-        let q = self.linear(&format!("{at}.q"), stack.biases, h, q_cols, Activation::None, None);
+        let q = self.linear(&format!("{at}.q"), stack.biases.qkv, h, q_cols, Activation::None, None);
         let kv = self.g.persistent(format!("{at}.memory"), Rows::MEMORY, 2 * kv_cols);
-        self.attention(at, stack, (q, kv.columns(0, kv_cols), kv.columns(kv_cols, kv_cols)), Keys::Memory)
+        let sight = Sight { keys: Keys::Memory, causal: false, window: None, bias: None };
+        self.attention(at, stack, (q, kv.columns(0, kv_cols), kv.columns(kv_cols, kv_cols)), sight)
     }
 
     /// Attention, and its tap where one is asked for.
-    fn attention(&mut self, at: &str, stack: &Stack, (q, k, v): (Tensor, Tensor, Tensor), keys: Keys) -> Tensor {
+    fn attention(&mut self, at: &str, stack: &Stack, (q, k, v): (Tensor, Tensor, Tensor), sight: Sight) -> Tensor {
         let y = self.g.transient(format!("{at}.context"), Rows::TOKENS, q.cols());
         let op = Attention {
-            bias: None,
+            bias: sight.bias,
             y: Some(y),
             weights: None,
             heads: stack.heads,
@@ -191,9 +219,9 @@ impl Builder<'_> {
             head_dim: stack.head_dim,
             scale: stack.scale,
             similarity: Similarity::Dot,
-            causal: keys == Keys::Table,
-            window: None,
-            keys,
+            causal: sight.causal,
+            window: sight.window,
+            keys: sight.keys,
             role: self.role,
             q,
             k,
@@ -210,9 +238,9 @@ impl Builder<'_> {
     fn feed(&mut self, at: &str, stack: &Stack, h: Tensor) -> Tensor {
         let act = stack.mlp.act;
         if !stack.mlp.gated {
-            return self.linear(&format!("{at}.up"), stack.biases, h, stack.ffn, act, None);
+            return self.linear(&format!("{at}.up"), stack.biases.mlp, h, stack.ffn, act, None);
         }
-        let x = self.linear(&format!("{at}.up"), stack.biases, h, 2 * stack.ffn, Activation::None, None);
+        let x = self.linear(&format!("{at}.up"), stack.biases.mlp, h, 2 * stack.ffn, Activation::None, None);
         let y = self.g.transient(format!("{at}.gate"), Rows::TOKENS, stack.ffn);
         self.g.push(format!("{at}.gate"), Gate { x, y, act });
         y
@@ -240,30 +268,44 @@ impl Builder<'_> {
         let kv_cols = 2 * decoder.kv_heads * decoder.head_dim;
         for i in 0..decoder.layers {
             let y = self.g.persistent(format!("decoder.{i}.cross.memory"), Rows::TOKENS, kv_cols);
-            self.linear_into(&format!("decoder.{i}.cross.kv"), decoder.biases, x, y, Activation::None, None);
+            self.linear_into(&format!("decoder.{i}.cross.kv"), decoder.biases.qkv, x, y, Activation::None, None);
         }
     }
 
-    /// Logits of each sequence's last row only, and their greedy ids, where the next step finds them.
-    fn logits(&mut self, x: Tensor, stack: &Stack) {
-        let rows = if self.role == Role::Decode { Rows::TOKENS } else { Rows::SEQUENCES };
-        let last = match self.role {
-            Role::Decode => x,
-            _ => {
-                let y = self.g.transient("head.last", rows, stack.width);
-                self.g.push("head.last", Pool { x, y, mode: PoolMode::Last, normalize: false });
-                y
-            }
-        };
+    /// Hidden rows where they are asked for, logits, and their greedy ids, where the next step finds them. A prefill that
+    /// is not whole has logits for each sequence's last row only.
+    fn decoder_outputs(&mut self, x: Tensor, stack: &Stack) {
+        let scaled = self.arch.head_scale != 1.0;
+        let mut last = x;
+        if self.outputs.hidden || !scaled {
+            last = self.last_norm("decoder", stack, x);
+        }
+        if self.outputs.hidden {
+            self.g.keep(last, "decoder.hidden");
+        }
         let name = match self.arch.head {
             Head::None => return,
             Head::Tied => "embed.word.weight",
             Head::Untied => "head.weight",
         };
+        if scaled {
+            // The final norm once more, its weight times the scale.
+            last = self.norm("head.norm", stack.norm, x);
+        }
+        let mut rows = Rows::TOKENS;
+        if self.role == Role::Prefill && !self.outputs.whole {
+            rows = Rows::SEQUENCES;
+            let y = self.g.transient("head.last", rows, stack.width);
+            self.g.push("head.last", Pool { x: last, y, mode: PoolMode::Last, normalize: false });
+            last = y;
+        }
         let w = self.table(name, self.arch.vocab, stack.width);
         let y = self.g.persistent("logits", rows, self.arch.vocab);
-        self.g.push("head", Matmul { role: self.role, ..Matmul::new(last, w, y) });
-        self.choose(y, rows);
+        let bias = self.arch.head_bias.then(|| self.g.weight("head.bias", 1, self.arch.vocab, DType::F32));
+        self.g.push("head", Matmul { role: self.role, bias, ..Matmul::new(last, w, y) });
+        if !self.outputs.whole {
+            self.choose(y, rows);
+        }
     }
 
     fn choose(&mut self, x: Tensor, rows: Rows) {
@@ -308,10 +350,10 @@ impl Builder<'_> {
         self.g.push(at, Matmul { x, w, bias, residual, y, act, layout, batch, role });
     }
 
-    fn norm(&mut self, at: &str, norm: Norm, bias: bool, x: Tensor) -> Tensor {
+    fn norm(&mut self, at: &str, norm: Norm, x: Tensor) -> Tensor {
         let rows = self.g.tensors()[x.id()].rows;
         let weight = Some(self.g.weight(format!("{at}.weight"), 1, x.cols(), DType::F32));
-        let bias = (bias && !norm.rms).then(|| self.g.weight(format!("{at}.bias"), 1, x.cols(), DType::F32));
+        let bias = (!norm.rms).then(|| self.g.weight(format!("{at}.bias"), 1, x.cols(), DType::F32));
         let y = self.g.transient(at, rows, x.cols());
         self.g.push(at, kernel::Norm { x, residual: None, weight, bias, y, sum: None, eps: norm.eps, rms: norm.rms });
         y

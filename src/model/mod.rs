@@ -4,15 +4,27 @@
 //! [`forward::graph`] is the one forward pass.
 
 pub mod arch;
-pub mod bert;
+mod bart;
+mod bert;
 mod blueprint;
 pub mod config;
 mod encode;
+mod fairseq;
+mod family;
 pub mod forward;
+mod gpt2;
+mod llama;
+mod m2m100;
+mod marian;
 #[cfg(test)]
 mod mutations;
 pub mod names;
+mod padded;
+mod qwen;
 pub mod sentence;
+mod t5;
+mod tables;
+mod teacher;
 #[cfg(test)]
 mod tests;
 pub mod wordpiece;
@@ -20,7 +32,10 @@ pub mod wordpiece;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use blueprint::{Blueprint, Files};
-pub use encode::{Encoded, Padded};
+pub use encode::Encoded;
+pub use padded::Padded;
+pub use tables::rope_table;
+pub use teacher::Forced;
 
 use crate::gpu::Context;
 use crate::graph::{Capacity, Graph, Plan, Session, State, Step, Weights};
@@ -58,8 +73,7 @@ impl Model {
 
     /// Builds a model on a GPU.
     pub async fn build(gpu: &Context, blueprint: Blueprint) -> Result<Self> {
-        let roles: &[Role] =
-            if blueprint.arch().decoder.is_some() { &[Role::Full, Role::Prefill, Role::Decode] } else { &[Role::Full] };
+        let roles = blueprint.arch().roles();
         let outputs = Outputs { hidden: true, pooler: true, ..Outputs::default() };
         let plan = |&role: &Role| {
             let graph = blueprint.graph(role, outputs, Sizes { slots: 1 });
@@ -130,35 +144,43 @@ impl Model {
         self.gpu().map_or(usize::MAX, |gpu| usize::try_from(limits(gpu)).unwrap_or(usize::MAX))
     }
 
-    async fn run(&self, role: Role, outputs: Outputs, capacity: Capacity) -> Result<Run<'_>> {
+    /// A run of some roles, each with what it leaves behind and the most that a step of it holds.
+    async fn run(&self, roles: &[(Role, Outputs, Capacity)]) -> Result<Run<'_>> {
         Ok(match &self.device {
             Device::Gpu(gpu, _) => {
-                let plan = self.plan(role, outputs, capacity)?;
-                Run::Gpu(gpu, role, Box::new(self.session([plan]).await?))
+                let plans = roles.iter().map(|&(role, outputs, capacity)| self.plan(role, outputs, capacity));
+                Run::Gpu(gpu, Box::new(self.session(plans.collect::<Result<Vec<_>>>()?).await?))
             }
             Device::Cpu(state) => {
-                let graph = self.blueprint.graph(role, outputs, Sizes { slots: capacity.keys });
-                Run::Cpu(&self.blueprint, state, graph)
+                let graph = |&(role, outputs, capacity): &(Role, Outputs, Capacity)| {
+                    (role, self.blueprint.graph(role, outputs, Sizes { slots: capacity.keys }))
+                };
+                Run::Cpu(&self.blueprint, state, roles.iter().map(graph).collect())
             }
         })
     }
 }
 
-/// Steps of one role on whichever device the model is.
+/// Steps of some roles on whichever device the model is.
 enum Run<'a> {
-    Gpu(&'a Context, Role, Box<Session>),
-    Cpu(&'a Blueprint, &'a Mutex<State<f32>>, Graph),
+    Gpu(&'a Context, Box<Session>),
+    Cpu(&'a Blueprint, &'a Mutex<State<f32>>, Vec<(Role, Graph)>),
 }
 
 impl Run<'_> {
-    /// Runs a step, and reads persistent tensors back.
-    async fn step(&mut self, step: &Step, names: &[&str]) -> Result<Vec<Vec<f32>>> {
+    /// Runs steps, one after the other, and then reads persistent tensors back.
+    async fn steps(&mut self, steps: &[(Role, &Step)], names: &[&str]) -> Result<Vec<Vec<f32>>> {
         match self {
-            Self::Gpu(gpu, role, session) => {
+            Self::Gpu(gpu, session) => {
                 let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-                session.record(&mut encoder, *role, step)?;
-                let buffers = names.iter().filter_map(|name| session.buffer(name));
-                let later: Vec<_> = buffers.map(|b| gpu.read_later(&mut encoder, b, 0, b.size())).collect();
+                for &(role, step) in steps {
+                    session.record(&mut encoder, role, step)?;
+                }
+                let mut later = Vec::with_capacity(names.len());
+                for name in names {
+                    let buffer = session.buffer(name).ok_or_else(|| unknown(name))?;
+                    later.push(gpu.read_later(&mut encoder, buffer, 0, buffer.size()));
+                }
                 gpu.queue().submit([encoder.finish()]);
                 let mut tensors = Vec::with_capacity(later.len());
                 for download in later {
@@ -166,9 +188,15 @@ impl Run<'_> {
                 }
                 Ok(tensors)
             }
-            Self::Cpu(blueprint, state, graph) => {
+            Self::Cpu(blueprint, state, graphs) => {
+                // The steps share what they leave behind: nobody may come between them.
                 let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-                state.run(graph, step, &|name, shape| blueprint.tensor(name, shape))?;
+                for &(role, step) in steps {
+                    let graph = graphs.iter().find(|(r, _)| *r == role);
+                    let (_, graph) = graph.ok_or_else(|| unknown(&format!("{role:?}")))?;
+                    state.run(graph, step, &|name, shape| blueprint.tensor(name, shape))?;
+                }
+                // A tensor without rows is not kept.
                 let tensor = |name: &&str| state.get(name).map_or_else(Vec::new, |t| t.floats().to_vec());
                 Ok(names.iter().map(tensor).collect())
             }
@@ -176,15 +204,6 @@ impl Run<'_> {
     }
 }
 
-/// RoPE's table `[positions, dims]` (Su et al. 2021): the cosines of each position's angles, then their sines. Made on
-/// the host in f64, since WGSL promises its `cos` and `sin` only to 2^-11.
-pub fn rope_table(theta: f32, positions: usize, dims: usize) -> Vec<f32> {
-    let angle = |p: usize, i: usize| p as f64 / f64::from(theta).powf(2.0 * i as f64 / dims as f64);
-    let half = 0..dims / 2;
-    (0..positions)
-        .flat_map(|p| {
-            let cos = half.clone().map(move |i| angle(p, i).cos() as f32);
-            cos.chain(half.clone().map(move |i| angle(p, i).sin() as f32))
-        })
-        .collect()
+fn unknown(name: &str) -> Error {
+    Error::Unsupported { what: name.to_owned(), why: "the model's graph has no such thing".into() }
 }

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::config::{Config, arch};
-use super::tests::{checkpoint, read, small};
+use super::config::Config;
+use super::tests::{arch, checkpoint, read, small};
 
 /// Values that a key may be changed to.
 pub(super) fn values() -> impl Strategy<Value = Value> {

@@ -1,9 +1,7 @@
 //! From the names of the graph to the tensors of a checkpoint.
 
-use std::collections::HashSet;
-
-use super::arch::Arch;
-use super::bert;
+use super::arch::Head;
+use super::config::HEAD;
 use crate::weights::{Checkpoint, DType, HostTensor};
 use crate::{Error, Result};
 
@@ -12,25 +10,40 @@ use crate::{Error, Result};
 pub enum Source {
     /// One tensor of the checkpoint.
     One(String),
-    /// Several of equal shape, one below the other (biases: one after the other).
-    Rows(Vec<String>),
+    /// Several, one below the other (biases: one after the other), each with its share of the rows.
+    Rows(Vec<(String, usize)>),
+    /// One that is stored [in, out] (GPT-2's `Conv1D`).
+    Transposed(String),
 }
 
 impl Source {
     /// The checkpoint's names, in order.
-    pub fn parts(&self) -> &[String] {
+    pub fn parts(&self) -> impl Iterator<Item = &str> {
+        let (one, several): (Option<&String>, &[(String, usize)]) = match self {
+            Self::One(name) | Self::Transposed(name) => (Some(name), &[]),
+            Self::Rows(parts) => (None, parts),
+        };
+        one.into_iter().chain(several.iter().map(|(name, _)| name)).map(String::as_str)
+    }
+
+    /// Each part with the shape it must have in the checkpoint for a result of this shape; `None` when the shares do not
+    /// divide it.
+    fn shapes(&self, [rows, cols]: [usize; 2]) -> Vec<(&str, Option<[usize; 2]>)> {
         match self {
-            Self::One(name) => std::slice::from_ref(name),
-            Self::Rows(names) => names,
+            Self::One(name) => vec![(name, Some([rows, cols]))],
+            Self::Transposed(name) => vec![(name, Some([cols, rows]))],
+            Self::Rows(parts) => {
+                let whole = parts.iter().map(|&(_, share)| share).sum();
+                let split = |n: usize, share: usize| Some(n * share / whole).filter(|_| n.is_multiple_of(whole));
+                // A bias is one row, its parts stand side by side.
+                let shape = |share| match rows {
+                    1 => Some([1, split(cols, share)?]),
+                    _ => Some([split(rows, share)?, cols]),
+                };
+                parts.iter().map(|(name, share)| (name.as_str(), shape(*share))).collect()
+            }
         }
     }
-}
-
-/// The name of each tensor that the graph of `arch` needs, and where it comes from. The checkpoint decides between
-/// the spellings that a family has had; a tensor it lacks is reported by [`gather`].
-pub fn names(arch: &Arch, checkpoint: &Checkpoint) -> Vec<(String, Source)> {
-    // All families of this version are BERT.
-    bert::names(arch, checkpoint)
 }
 
 /// Collects the names of a family.
@@ -38,36 +51,80 @@ pub(super) struct Names<'a> {
     checkpoint: &'a Checkpoint,
     /// Stands before each of the checkpoint's names.
     prefix: &'a str,
+    /// The name of each tensor that the graph needs, and where it comes from.
     pub list: Vec<(String, Source)>,
+    /// Tensors of the checkpoint that must be, bit by bit, what another is.
+    pub copies: Vec<(String, String)>,
 }
 
 impl<'a> Names<'a> {
     pub fn new(checkpoint: &'a Checkpoint, prefix: &'a str) -> Self {
-        let list = Vec::new();
-        Self { checkpoint, prefix, list }
+        Self { checkpoint, prefix, list: Vec::new(), copies: Vec::new() }
     }
 
     /// A weight without a bias.
     pub fn table(&mut self, to: &str, from: &str) {
-        let source = Source::One(self.spelled(from, "weight"));
-        self.list.push((format!("{to}.weight"), source));
+        self.linear(to, from, false);
+    }
+
+    /// A weight that becomes something else here.
+    pub fn table_as(&mut self, to: &str, from: &str) {
+        self.push(to, Source::One(self.spelled(from, "weight")));
     }
 
     /// A weight and a bias.
     pub fn module(&mut self, to: &str, from: &str) {
-        for part in ["weight", "bias"] {
-            let source = Source::One(self.spelled(from, part));
-            self.list.push((format!("{to}.{part}"), source));
+        self.linear(to, from, true);
+    }
+
+    /// A weight, and a bias if there is one.
+    pub fn linear(&mut self, to: &str, from: &str, bias: bool) {
+        for &part in parts(bias) {
+            self.push(format!("{to}.{part}"), Source::One(self.spelled(from, part)));
         }
     }
 
-    /// A weight and a bias, each the rows of several.
-    pub fn rows(&mut self, to: &str, from: &[String]) {
-        for part in ["weight", "bias"] {
-            let parts = from.iter().map(|from| self.spelled(from, part));
-            let source = Source::Rows(parts.collect());
-            self.list.push((format!("{to}.{part}"), source));
+    /// A weight that is stored [in, out], and a bias.
+    pub fn transposed(&mut self, to: &str, from: &str) {
+        self.push(format!("{to}.weight"), Source::Transposed(self.spelled(from, "weight")));
+        self.push(format!("{to}.bias"), Source::One(self.spelled(from, "bias")));
+    }
+
+    /// A weight, and a bias if there is one, each the rows of several with their shares.
+    pub fn rows<S: AsRef<str>>(&mut self, to: &str, from: &[(S, usize)], bias: bool) {
+        for &part in parts(bias) {
+            let rows = from.iter().map(|(from, share)| (self.spelled(from.as_ref(), part), *share));
+            self.push(format!("{to}.{part}"), Source::Rows(rows.collect()));
         }
+    }
+
+    /// Any tensor, by its full name in the checkpoint.
+    pub fn push(&mut self, to: impl Into<String>, source: Source) {
+        self.list.push((to.into(), source));
+    }
+
+    /// The word table, which a checkpoint may hold under several names: the first it has counts, the others must be the
+    /// same.
+    fn words(&mut self, all: &[String]) {
+        let mut there = all.iter().filter(|name| self.checkpoint.contains(name));
+        let first = there.next().or(all.first()).cloned().unwrap_or_default();
+        self.copies.extend(there.map(|copy| (copy.clone(), first.clone())));
+        self.push("embed.word.weight", Source::One(first));
+    }
+
+    /// [`Self::words`], and the head's table: one of its own, or another name of the words'.
+    pub fn words_and_head(&mut self, head: Head, words: &[String]) {
+        let mut all = words.to_vec();
+        match head {
+            Head::Untied => self.push("head.weight", Source::One(HEAD.into())),
+            _ => all.push(HEAD.into()),
+        }
+        self.words(&all);
+    }
+
+    /// Whether the checkpoint has a module's weight.
+    pub fn has(&self, module: &str) -> bool {
+        self.checkpoint.contains(&self.spelled(module, "weight"))
     }
 
     /// Norms converted from TensorFlow long ago have kept its names: gamma and beta.
@@ -78,16 +135,8 @@ impl<'a> Names<'a> {
     }
 }
 
-/// A tensor of the checkpoint that no source takes and that is not known to be of no use: a sign of a misread
-/// architecture.
-pub fn stray<'a>(checkpoint: &'a Checkpoint, sources: impl Iterator<Item = &'a Source>) -> Option<&'a str> {
-    let named: HashSet<&str> = sources.flat_map(Source::parts).map(String::as_str).collect();
-    checkpoint.names().find(|name| !named.contains(name) && !known_unused(name))
-}
-
-/// Whether a tensor that nobody took is known to be of no use: buffers, and heads of tasks that were not asked for.
-pub fn known_unused(name: &str) -> bool {
-    bert::known_unused(name)
+fn parts(bias: bool) -> &'static [&'static str] {
+    if bias { &["weight", "bias"] } else { &["weight"] }
 }
 
 /// Reads the tensors of `source` and joins them to `expected` rows and columns, the shape of the result. A bias is
@@ -98,13 +147,16 @@ pub fn known_unused(name: &str) -> bool {
 /// right. [`Error::Io`] when the file cannot be read.
 pub fn gather(checkpoint: &Checkpoint, source: &Source, expected: [usize; 2]) -> Result<HostTensor> {
     check(checkpoint, source, expected)?;
-    let parts = source.parts();
-    let tensors = parts.iter().map(|name| checkpoint.get(name)).collect::<Result<Vec<_>>>()?;
+    let tensors = source.parts().map(|name| checkpoint.get(name)).collect::<Result<Vec<_>>>()?;
     let shape = expected.to_vec();
     match tensors.first() {
         Some(first) if tensors.iter().all(|part| part.dtype == first.dtype) => {
             let dtype = first.dtype;
-            HostTensor::new(dtype, shape, concat(tensors.into_iter().map(HostTensor::into_bytes)))
+            let bytes = concat(tensors.into_iter().map(HostTensor::into_bytes));
+            match source {
+                Source::Transposed(_) => HostTensor::new(dtype, shape, transpose(&bytes, expected, dtype.size())),
+                _ => HostTensor::new(dtype, shape, bytes),
+            }
         }
         _ => {
             let widened = tensors.iter().map(|part| part.to_f32());
@@ -114,20 +166,21 @@ pub fn gather(checkpoint: &Checkpoint, source: &Source, expected: [usize; 2]) ->
     }
 }
 
+/// The bytes of a matrix `[rows, cols]` out of those of `[cols, rows]`.
+fn transpose(bytes: &[u8], [rows, cols]: [usize; 2], size: usize) -> Vec<u8> {
+    let element = |row: usize, col: usize| &bytes[(col * rows + row) * size..][..size];
+    let mut out = Vec::with_capacity(bytes.len());
+    (0..rows).for_each(|row| (0..cols).for_each(|col| out.extend_from_slice(element(row, col))));
+    out
+}
+
 /// Whether [`gather`] would find the tensors, and their shapes right; reads no elements.
 ///
 /// # Errors
 /// [`Error::Tensor`] for the first that is missing or misshapen.
 pub fn check(checkpoint: &Checkpoint, source: &Source, expected: [usize; 2]) -> Result<()> {
-    let parts = source.parts();
-    parts.iter().try_for_each(|name| check_shape(name, checkpoint.shape(name)?, part_shape(expected, parts.len())))
-}
-
-/// The shape of each of `parts` equal parts; `None` when they cannot be equal.
-fn part_shape([rows, cols]: [usize; 2], parts: usize) -> Option<[usize; 2]> {
-    let split = |n: usize| n.checked_rem(parts).filter(|&rest| rest == 0).map(|_| n / parts);
-    // A bias is one row, its parts stand side by side.
-    if rows == 1 { Some([1, split(cols)?]) } else { Some([split(rows)?, cols]) }
+    let mut parts = source.shapes(expected).into_iter();
+    parts.try_for_each(|(name, expected)| check_shape(name, checkpoint.shape(name)?, expected))
 }
 
 fn check_shape(name: &str, got: &[usize], expected: Option<[usize; 2]>) -> Result<()> {
@@ -138,7 +191,7 @@ fn check_shape(name: &str, got: &[usize], expected: Option<[usize; 2]>) -> Resul
     let expected = match expected {
         Some([1, n]) => format!("[{n}]"),
         Some(shape) => format!("{shape:?}"),
-        None => "parts of equal shape".to_owned(),
+        None => "parts that share the rows evenly".to_owned(),
     };
     let why = format!("expected shape {expected}, got {got:?}; is config.json of another model?");
     Err(Error::Tensor { name: name.to_owned(), why })

@@ -3,8 +3,10 @@
 use serde_json::{Value, json};
 
 use super::arch::{Activation, Arch, Position};
-use super::config::{Config, arch};
-use super::names::{Source, gather, names, stray};
+use super::bert;
+use super::config::Config;
+use super::family::Family;
+use super::names::{Names, Source, gather};
 use crate::weights::{Checkpoint, DType, Values, write_safetensors};
 use crate::{Error, Result};
 
@@ -54,6 +56,16 @@ pub(super) fn checkpoint(prefix: &str, old_norms: bool, pooler: bool) -> Checkpo
 
 pub(super) fn read(config: &Value) -> Result<Arch> {
     arch(&Config::parse("config.json", &config.to_string())?, &checkpoint("", false, true))
+}
+
+pub(super) fn arch(config: &Config, checkpoint: &Checkpoint) -> Result<Arch> {
+    (Family::of(config)?.arch)(config, checkpoint)
+}
+
+fn names(arch: &Arch, checkpoint: &Checkpoint) -> Vec<(String, Source)> {
+    let Names { list, copies, .. } = bert::names(arch, checkpoint);
+    assert!(copies.is_empty());
+    list
 }
 
 /// The shape of a tensor of the graph of [`small`].
@@ -120,7 +132,7 @@ fn absurd_values_say_what_is_right() {
         ("hidden_act", json!("gelu_quick"), "gelu_pytorch_tanh"),
         ("hidden_act", json!(3), "gelu_pytorch_tanh"),
         ("is_decoder", json!("yes"), "true or false"),
-        ("model_type", json!("gpt2"), "bert"),
+        ("model_type", json!("perceiver"), "bert"),
         ("model_type", json!(2), "a string"),
     ];
     for (key, value, expected) in cases {
@@ -177,7 +189,8 @@ fn every_spelling_gives_the_same_tensors() {
             let tensor = gather(&checkpoint, source, expected(name)).unwrap();
             assert_eq!(tensor.shape, expected(name), "{name}");
         }
-        assert_eq!(stray(&checkpoint, names.iter().map(|(_, source)| source)), None);
+        let taken = |name: &str| names.iter().any(|(_, source)| source.parts().any(|part| part == name));
+        assert_eq!(checkpoint.names().find(|name| !taken(name) && !bert::known_unused(name)), None);
     }
 }
 
@@ -189,7 +202,7 @@ fn qkv_is_joined_in_order() {
     let source = |name: &str| &names.iter().find(|(canonical, _)| canonical == name).unwrap().1;
     let weight = source("encoder.1.self.qkv.weight");
     let parts = ["query", "key", "value"].map(|part| format!("encoder.layer.1.attention.self.{part}.weight"));
-    assert_eq!(*weight, Source::Rows(parts.to_vec()));
+    assert_eq!(*weight, Source::Rows(parts.map(|part| (part, 1)).to_vec()));
     let one: Vec<f32> = (0..36).map(|i| i as f32).collect();
     assert_eq!(gather(&checkpoint, weight, [18, 6]).unwrap().to_f32(), [one.clone(), one.clone(), one].concat());
     let bias = gather(&checkpoint, source("encoder.1.self.qkv.bias"), [1, 18]).unwrap();
@@ -205,9 +218,9 @@ fn misshapen_tensors_are_refused() {
         assert!(matches!(error, Error::Tensor { .. }) && error.to_string().contains("got [11, 6]"), "{error}");
     }
     let query = "encoder.layer.0.attention.self.query".to_owned();
-    let rows = Source::Rows(["weight", "bias", "weight"].map(|part| format!("{query}.{part}")).to_vec());
+    let rows = Source::Rows(["weight", "bias", "weight"].map(|part| (format!("{query}.{part}"), 1)).to_vec());
     assert!(gather(&checkpoint, &rows, [18, 6]).is_err());
-    assert!(gather(&checkpoint, &rows, [17, 6]).unwrap_err().to_string().contains("equal shape"));
+    assert!(gather(&checkpoint, &rows, [17, 6]).unwrap_err().to_string().contains("evenly"));
     assert!(gather(&checkpoint, &Source::Rows(vec![]), [0, 6]).is_ok_and(|tensor| tensor.is_empty()));
     assert!(gather(&checkpoint, &Source::Rows(vec![]), [1, 6]).is_err());
     let missing = gather(&checkpoint, &Source::One("bert.pooler.dense.bias".into()), [1, 6]).unwrap_err();
@@ -222,7 +235,7 @@ fn parts_of_different_types_are_widened() {
     [1.5, -2.0].iter().for_each(|&x| file.extend(half::f16::from_f32(x).to_le_bytes()));
     [3.0f32, 4.0].iter().for_each(|x| file.extend(x.to_le_bytes()));
     let checkpoint = Checkpoint::from_bytes(file).unwrap();
-    let rows = |names: [&str; 2]| Source::Rows(names.map(str::to_owned).to_vec());
+    let rows = |names: [&str; 2]| Source::Rows(names.map(|name| (name.to_owned(), 1)).to_vec());
     let mixed = gather(&checkpoint, &rows(["a", "b"]), [1, 4]).unwrap();
     assert_eq!((mixed.dtype, mixed.to_f32()), (DType::F32, vec![1.5, -2.0, 3.0, 4.0]));
     let same = gather(&checkpoint, &rows(["a", "a"]), [1, 4]).unwrap();

@@ -4,7 +4,7 @@ use crate::Result;
 use crate::gpu::Caps;
 use crate::graph::{Capacity, Graph, Plan, Step};
 use crate::kernel::Role;
-use crate::model::arch::{Activation, Arch, Embed, Head, Mlp, Norm, PoolMode, Position, Stack};
+use crate::model::arch::{Activation, Arch, Biases, Embed, Head, Mlp, Norm, PoolMode, Position, RopeScaling, Stack};
 use crate::model::forward::{Choice, Outputs, Sizes, graph};
 use crate::model::rope_table;
 use crate::weights::{DType, HostTensor};
@@ -28,6 +28,7 @@ impl Specimen {
             taps: Some(KEYS),
             // Both ways to greedy ids.
             choice: if self.arch.encoder.is_some() { Choice::Greedy } else { Choice::Argmax },
+            whole: false,
         };
         graph(&self.arch, role, outputs, Sizes { slots: SEQUENCES * KEYS }, &|_| DType::F32)
     }
@@ -71,9 +72,9 @@ fn decoder() -> Specimen {
         kv_heads: 1,
         norm: Norm { rms: true, eps: 1e-5, before: true },
         mlp: Mlp { act: Activation::Silu, gated: true },
-        biases: false,
+        biases: Biases::NONE,
         final_norm: true,
-        ..stack(Position::Rope { theta: 10000.0, max: KEYS })
+        ..stack(Position::Rope { theta: 10000.0, max: KEYS, scaling: RopeScaling::None })
     };
     let arch = Arch { head: Head::Untied, ..arch(None, Some(stack)) };
     let slots = |sequence: usize, keys: usize| (0..keys).map(|k| (sequence * KEYS + k) as u32).collect::<Vec<_>>();
@@ -110,8 +111,7 @@ fn encoder_decoder() -> Specimen {
 }
 
 fn arch(encoder: Option<Stack>, decoder: Option<Stack>) -> Arch {
-    let embed = Embed { scale: 1.0, types: 0 };
-    Arch { vocab: 53, encoder, decoder, embed, pooler: false, head: Head::None, pad_token: None }
+    Arch { vocab: 53, encoder, decoder, ..Arch::default() }
 }
 
 fn stack(position: Position) -> Stack {
@@ -126,9 +126,7 @@ fn stack(position: Position) -> Stack {
         mlp: Mlp { act: Activation::Gelu, gated: false },
         position,
         scale: 0.3,
-        biases: true,
-        embed_norm: false,
-        final_norm: false,
+        ..Stack::default()
     }
 }
 

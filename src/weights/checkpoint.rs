@@ -117,6 +117,25 @@ impl Checkpoint {
         Ok((entry.shape.clone(), map_le(&bytes, i64::from_le_bytes)))
     }
 
+    /// Whether two tensors have the same type, shape and bytes; they are read piece by piece.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] when one is missing, [`Error::Io`] when a file cannot be read.
+    pub fn same(&self, a: &str, b: &str) -> Result<bool> {
+        const PIECE: u64 = 1 << 20;
+        let (a, b) = (self.entry(a)?, self.entry(b)?);
+        if (&a.dtype, &a.shape) != (&b.dtype, &b.shape) {
+            return Ok(false);
+        }
+        for at in (0..a.len).step_by(PIECE as usize) {
+            let piece = |e: &Entry| self.shards[e.shard].read(e.start + at, PIECE.min(e.len - at));
+            if piece(a)? != piece(b)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn read(&self, entry: &Entry) -> Result<Vec<u8>> {
         self.shards[entry.shard].read(entry.start, entry.len)
     }

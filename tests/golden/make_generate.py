@@ -100,6 +100,8 @@ def settings(rng):
     }
     for key in rng.sample(sorted(some), rng.choice([0, 0, 1, 1, 2, 3])):
         out[key] = some[key]()
+    if out.get("forced_bos_token_id") in out.get("suppress_tokens", []):
+        out.pop("suppress_tokens")  # transformers refuses it
     if rng.random() < 0.1:
         out["max_length"] = out.pop("max_new_tokens") + 4
     return {key: value for key, value in out.items() if value is not None}

@@ -152,7 +152,7 @@ fn modules_are_checked() {
 fn lengths_are_bounded_by_the_positions() {
     let checkpoint = crate::weights::Checkpoint::from_bytes(crate::weights::write_safetensors(&[]).unwrap()).unwrap();
     let config = Config::parse("config.json", r#"{"model_type": "bert", "max_position_embeddings": 100}"#).unwrap();
-    let arch = super::super::config::arch(&config, &checkpoint).unwrap();
+    let arch = super::super::tests::arch(&config, &checkpoint).unwrap();
     let limit = |max_length| SentenceConfig { max_length, ..SentenceConfig::default() }.max_tokens(&arch);
     assert_eq!([limit(None), limit(Some(256)), limit(Some(64))], [100, 100, 64]);
     for wrong in [json!(0), json!(-1), json!("256"), json!(1.5)] {

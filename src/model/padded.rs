@@ -1,0 +1,132 @@
+//! Padded batches, as PyTorch takes and gives them, and the packed rows that wgformer computes.
+
+use std::ops::Range;
+
+use super::arch::Position;
+use crate::graph::Step;
+use crate::{Error, Result};
+
+/// A padded batch `[batch, len]`, row by row, as Hugging Face's tokenizers give it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Padded {
+    /// Rows.
+    pub batch: usize,
+    /// Columns.
+    pub len: usize,
+    /// `[batch, len]` token ids.
+    pub ids: Vec<i64>,
+    /// `[batch, len]`: 1 for a token, 0 for padding; empty means all 1. May have holes and left padding.
+    pub mask: Vec<i64>,
+    /// `[batch, len]` token types; empty means all 0.
+    pub types: Vec<i64>,
+}
+
+impl Padded {
+    /// Refuses shapes that disagree and values that the model does not know.
+    pub(super) fn check(&self, names: [&'static str; 3], vocab: usize, types: usize, most: usize) -> Result<()> {
+        let [ids, mask, kinds] = names;
+        let (b, len) = (self.batch, self.len);
+        if b * len == 0 {
+            return Err(Error::input(ids, format!("an empty batch [{b}, {len}]; give at least one token")));
+        }
+        if len > most {
+            return Err(Error::input(ids, format!("{len} columns, the model has {most} positions")));
+        }
+        let list = |what, list: &[i64], below: usize, optional: bool| {
+            if !(list.len() == b * len || optional && list.is_empty()) {
+                return Err(Error::input(what, format!("{} values, expected [{b}, {len}]", list.len())));
+            }
+            match list.iter().find(|&&v| v < 0 || v as u64 >= below as u64) {
+                Some(v) => Err(Error::input(what, format!("{v} is not within 0..{below}"))),
+                None => Ok(()),
+            }
+        };
+        list(ids, &self.ids, vocab, false)?;
+        list(mask, &self.mask, 2, true)?;
+        list(kinds, &self.types, types.max(1), true)
+    }
+
+    /// Columns of each row's tokens.
+    pub(super) fn tokens(&self) -> Vec<Vec<usize>> {
+        let kept = |row: usize| (0..self.len).filter(move |c| self.mask.get(row * self.len + c) != Some(&0));
+        (0..self.batch).map(|row| kept(row).collect()).collect()
+    }
+
+    /// A step of some rows; `rows` are their tokens' columns.
+    pub(super) fn step(&self, position: &Position, rows: &[Vec<usize>], chunk: Range<usize>) -> Step {
+        let mut step = Step::default();
+        let mut ids = Vec::new();
+        for b in chunk {
+            let row = &self.ids[b * self.len..][..self.len];
+            let positions = position.of_row(row);
+            step.push(&rows[b].iter().map(|&c| positions[c]).collect::<Vec<_>>());
+            ids.extend(rows[b].iter().map(|&c| row[c] as u32));
+            if !self.types.is_empty() {
+                step.types.extend(rows[b].iter().map(|c| self.types[b * self.len + c] as u32));
+            }
+        }
+        step.with_ids(ids)
+    }
+}
+
+/// Spreads packed rows of tokens over the padded `[batch, len, width]`.
+pub(super) fn spread(
+    out: &mut [f32],
+    (len, width): (usize, usize),
+    rows: &[Vec<usize>],
+    chunk: Range<usize>,
+    packed: &[f32],
+) {
+    let places = chunk.flat_map(|b| rows[b].iter().map(move |column| b * len + column));
+    for (place, row) in places.zip(packed.chunks(width)) {
+        out[place * width..][..width].copy_from_slice(row);
+    }
+}
+
+/// Spreads a tap's packed rows `[tokens, heads most]` over `[batch, heads, queries, keys]`; `rows` and `keys` are the
+/// columns of either's tokens.
+pub(super) fn spread_weights(
+    out: &mut [f32],
+    (heads, most): (usize, usize),
+    (len, rows): (usize, &[Vec<usize>]),
+    (key_len, keys): (usize, &[Vec<usize>]),
+    chunk: Range<usize>,
+    tap: &[f32],
+) {
+    let places = chunk.flat_map(|b| rows[b].iter().map(move |&column| (b, column)));
+    for ((b, column), token) in places.zip(tap.chunks(heads * most)) {
+        for (head, weights) in token.chunks(most).enumerate() {
+            let to = ((b * heads + head) * len + column) * key_len;
+            keys[b].iter().zip(weights).for_each(|(&key, &weight)| out[to + key] = weight);
+        }
+    }
+}
+
+/// Neighbouring sequences that fit one step.
+pub(super) fn chunks(lengths: impl Iterator<Item = usize>, tokens: usize, sequences: usize) -> Vec<Range<usize>> {
+    let mut chunks: Vec<Range<usize>> = Vec::new();
+    let mut held = 0;
+    for (i, len) in lengths.enumerate() {
+        match chunks.last_mut() {
+            Some(last) if held + len <= tokens && last.len() < sequences => {
+                last.end = i + 1;
+                held += len;
+            }
+            _ => {
+                chunks.push(i..i + 1);
+                held = len;
+            }
+        }
+    }
+    chunks
+}
+
+/// The most tokens that any chunk has, at least one.
+pub(super) fn most_tokens(chunks: &[Range<usize>], lengths: &[usize]) -> usize {
+    chunks.iter().map(|c| lengths[c.clone()].iter().sum()).max().unwrap_or(0).max(1)
+}
+
+/// The most sequences that any chunk has, at least one.
+pub(super) fn most_sequences(chunks: &[Range<usize>]) -> usize {
+    chunks.iter().map(Range::len).max().unwrap_or(1)
+}

@@ -1,0 +1,75 @@
+//! Tensors that no checkpoint holds: tables of positions, made on the host in f64, since WGSL promises its `cos` and
+//! `sin` only to 2^-11.
+
+use super::arch::RopeScaling;
+
+/// RoPE's table `[positions, dims]` (Su et al. 2021): the cosines of each position's angles, then their sines.
+pub fn rope_table(theta: f32, positions: usize, dims: usize) -> Vec<f32> {
+    scaled_rope_table(theta, RopeScaling::None, positions, dims)
+}
+
+/// [`rope_table`] with its angles slowed down.
+pub(super) fn scaled_rope_table(theta: f32, scaling: RopeScaling, positions: usize, dims: usize) -> Vec<f32> {
+    let angle = |i: usize| slowed(f64::from(theta).powf(-2.0 * i as f64 / dims as f64), scaling);
+    let angles: Vec<f64> = (0..dims / 2).map(angle).collect();
+    let row = |p: usize| {
+        let part = |f: fn(f64) -> f64| angles.iter().map(move |angle| f(p as f64 * angle) as f32);
+        part(f64::cos).chain(part(f64::sin))
+    };
+    (0..positions).flat_map(row).collect()
+}
+
+/// An angle for each position, by the scaling.
+fn slowed(angle: f64, scaling: RopeScaling) -> f64 {
+    match scaling {
+        RopeScaling::None => angle,
+        RopeScaling::Linear(factor) => angle / f64::from(factor),
+        RopeScaling::Llama3 { factor, low, high, original } => {
+            let [factor, low, high] = [factor, low, high].map(f64::from);
+            let turns = original as f64 * angle / std::f64::consts::TAU;
+            let kept = ((turns - low) / (high - low)).clamp(0.0, 1.0);
+            angle * (kept + (1.0 - kept) / factor)
+        }
+    }
+}
+
+/// Sines and then cosines `[positions, dims]` of positions from `first` on. The angles fall from 1 to 1/10,000, or where
+/// the table is not `closed` to a step before it. Of an odd number of columns the last is 0, or if not `closed` the sines
+/// have one more.
+pub(super) fn sinusoids(positions: usize, first: usize, dims: usize, closed: bool) -> Vec<f32> {
+    let half = dims / 2;
+    let steps = if closed { half.saturating_sub(1).max(1) as f64 } else { dims as f64 / 2.0 };
+    let angles: Vec<f64> = (0..dims - half).map(|i| 10_000f64.powf(-(i as f64) / steps)).collect();
+    let sines = if closed { half } else { dims - half };
+    let row = |p: usize| {
+        let part = |f: fn(f64) -> f64, n: usize| angles[..n].iter().map(move |angle| f(p as f64 * angle) as f32);
+        part(f64::sin, sines).chain(part(f64::cos, half)).chain(std::iter::repeat(0.0)).take(dims)
+    };
+    (first..first + positions).flat_map(row).collect()
+}
+
+/// T5's bias `[heads, 2 distance + 1]`, key position minus query position from `-distance` to `distance`, out of the
+/// stored `[buckets, heads]`.
+pub(super) fn bucket_table(stored: &[f32], heads: usize, buckets: usize, distance: usize, causal: bool) -> Vec<f32> {
+    let column = |h: usize| {
+        let reach = distance as i64;
+        (-reach..=reach).map(move |far| stored[bucket(far, buckets, distance, causal) * heads + h])
+    };
+    (0..heads).flat_map(column).collect()
+}
+
+/// The bucket of a distance (Raffel et al. 2019, and the code of T5).
+fn bucket(far: i64, buckets: usize, distance: usize, causal: bool) -> usize {
+    let (buckets, base) = match (causal, far > 0) {
+        (true, _) => (buckets, 0),
+        (false, later) => (buckets / 2, if later { buckets / 2 } else { 0 }),
+    };
+    let far = if causal { (-far).max(0) } else { far.abs() } as usize;
+    let exact = buckets / 2;
+    if far < exact {
+        return base + far;
+    }
+    // In f32 as there: a distance on the edge of two buckets falls where it fell in training.
+    let ratio = (far as f32 / exact as f32).ln() / (distance as f64 / exact as f64).ln() as f32;
+    base + (exact + (ratio * (buckets - exact) as f32) as usize).min(buckets - 1)
+}

@@ -25,11 +25,10 @@ struct Place {
     ids: Option<Vec<u32>>,
 }
 
-/// The finished texts of a prompt, best first, and whether there may be better ones.
+/// The finished texts of a prompt, best first.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Finished {
     places: Vec<Place>,
-    may_improve: bool,
 }
 
 /// The next token of a beam.
@@ -45,7 +44,7 @@ struct Candidate {
 pub(super) fn begin(prompt: &Hypothesis, settings: &Settings) -> (Vec<Hypothesis>, Finished) {
     let beam = |b| Hypothesis { score: if b == 0 { 0.0 } else { OUT }, ..prompt.clone() };
     let places = vec![Place { score: OUT, ids: None }; settings.num_beams];
-    ((0..settings.num_beams).map(beam).collect(), Finished { places, may_improve: true })
+    ((0..settings.num_beams).map(beam).collect(), Finished { places })
 }
 
 impl Finished {
@@ -73,19 +72,15 @@ impl Finished {
         self.collect(beams, &candidates, settings, length - prompt);
         *beams = running;
         let first = beams.first().map_or(f32::NEG_INFINITY, |beam| beam.score);
-        self.may_improve &= self.beaten_by(first, settings, length - prompt, limit - prompt);
+        let may_improve = self.beaten_by(first, settings, length - prompt, limit - prompt);
         let all_end = candidates.iter().all(|c| c.ends);
-        !self.may_improve || all_end || self.full() && settings.early_stopping == EarlyStopping::Always
+        !may_improve || all_end || self.full() && settings.early_stopping == EarlyStopping::Always
     }
 
     /// Takes in those of the first candidates that end, if they are better than what is there.
     fn collect(&mut self, beams: &[Hypothesis], candidates: &[Candidate], settings: &Settings, new: usize) {
-        let closed = self.full() && settings.early_stopping == EarlyStopping::Always || !self.may_improve;
         for candidate in candidates.iter().take(settings.num_beams).filter(|c| c.ends) {
-            let mut score = candidate.score / penalty(new, settings.length_penalty);
-            if closed {
-                score += OUT;
-            }
+            let score = candidate.score / penalty(new, settings.length_penalty);
             let ids = [&beams[candidate.beam].ids[..], &[candidate.id]].concat();
             self.places.push(Place { score, ids: Some(ids) });
         }

@@ -6,7 +6,8 @@
 //!
 //! A key has a slot of the cache that is written once; beams reorder by their lists of slots. Prompts of a batch are
 //! packed, each with positions from 0, which is what left padding with a mask amounts to; so a prompt's answer does not
-//! depend on what shares its batch, and lengths (`max_length`, `min_length`) count its own tokens.
+//! depend on what shares its batch: lengths (`max_length`, `min_length`) and `no_repeat_ngram_size` see its own tokens,
+//! where Hugging Face's see its padding, too.
 
 mod beam;
 mod machine;
@@ -119,7 +120,8 @@ impl Model {
 
     /// Decoder prompts: the start token for each source, or the lists themselves.
     fn starts(&self, lists: &[Vec<u32>], settings: &Settings) -> Result<Vec<Vec<u32>>> {
-        if self.blueprint().arch().encoder.is_none() {
+        let arch = self.blueprint().arch();
+        if arch.encoder.is_none() || arch.decoder.is_none() {
             return Ok(lists.to_vec());
         }
         let Some(start) = settings.decoder_start_token_id.or(settings.bos_token_id) else {

@@ -3,7 +3,8 @@
 
 use serde_json::Value;
 
-use super::rows::Rows;
+use super::rows::{Row, Rows};
+use super::sample::uniform;
 use super::search::Search;
 use super::settings::Settings;
 use super::{Finish, Generated};
@@ -158,5 +159,87 @@ fn few_of_a_row_and_whole_rows_say_the_same() {
         let again = ids(Scripted::new(0.0, 12).generate(&settings, &[vec![1], vec![4, 5]]).expect("texts"));
         assert_eq!(got, again);
         assert_eq!(device.wholes > 0, wholes, "{k}: {}", device.wholes);
+    }
+}
+
+#[test]
+fn draws_have_the_probabilities_that_hugging_face_leaves() {
+    for case in golden()["draws"].as_array().expect("draws") {
+        let settings = settings(case);
+        let text: Vec<u32> = serde_json::from_value(case["text"].clone()).expect("ids");
+        let want: Vec<f64> = serde_json::from_value(case["probabilities"].clone()).expect("numbers");
+        let logits = hashed(&text, 0.0);
+        let mut order: Vec<u32> = (0..VOCAB as u32).collect();
+        order.sort_by(|&a, &b| logits[b as usize].total_cmp(&logits[a as usize]));
+        let values: Vec<f32> = order.iter().map(|&j| logits[j as usize]).collect();
+        let scaled = logits.iter().map(|&x| f64::from(x / settings.temperature).exp());
+        let lse = scaled.sum::<f64>().ln() as f32;
+        let verdict = settings.verdict(&text, 3, 64);
+        // A few of the row may do; all of it, and the whole row, must.
+        for (k, whole) in [(20, None), (VOCAB, None), (20, Some(&logits[..]))] {
+            let row = Row { vocab: VOCAB, values: &values[..k], ids: &order[..k], lse, whole };
+            let (mut counts, mut unknown, steps) = (vec![0.0; VOCAB], 0.0, 5_000);
+            for i in 0..steps {
+                let u = (f64::from(i) + 0.5) / f64::from(steps);
+                match settings.draw(&row, &text, &verdict, u) {
+                    Some(id) => counts[id.expect("a token") as usize] += 1.0 / f64::from(steps),
+                    None => unknown += 1.0 / f64::from(steps),
+                }
+            }
+            assert!(unknown == 0.0 || k == 20 && whole.is_none(), "{}: {unknown}", case["settings"]);
+            let apart =
+                counts.iter().zip(&want).map(|(a, b)| if *a == 0.0 && unknown > 0.0 { 0.0 } else { (a - b).abs() });
+            let apart = apart.fold(0.0, f64::max);
+            assert!(apart < 4e-4 && unknown < 1.0, "{} of {k}: off by {apart}, {unknown} unknown", case["settings"]);
+        }
+    }
+}
+
+#[test]
+fn numbers_that_are_drawn_are_spread_evenly() {
+    let mut cells = [0; 10];
+    for (index, position) in (0..100).flat_map(|i| (0..100).map(move |p| (i, p))) {
+        cells[(uniform(3, index, position) * 10.0) as usize] += 1;
+    }
+    assert!(cells.iter().all(|n| (900..1100).contains(n)), "{cells:?}");
+    assert_ne!(uniform(3, 0, 1), uniform(3, 1, 0));
+    assert_ne!(uniform(3, 0, 1), uniform(4, 0, 1));
+}
+
+#[test]
+fn logits_that_are_not_numbers_are_an_error() {
+    for (settings, k) in [
+        (Settings { max_new_tokens: Some(8), ..Settings::default() }, 1),
+        (Settings { max_new_tokens: Some(8), num_beams: 3, ..Settings::default() }, 6),
+        (Settings { max_new_tokens: Some(8), do_sample: true, ..Settings::default() }, 40),
+    ] {
+        let mut device = Scripted::new(0.0, k);
+        device.nan = Some(4);
+        let error = device.generate(&settings, &[vec![1, 5]]).expect_err("a NaN");
+        assert!(matches!(error, crate::Error::NotFinite { prompt: 0, tokens: 4 }), "{error:?}");
+    }
+}
+
+#[test]
+fn settings_come_from_the_folder() {
+    let config = |text: &str| Config::parse("config.json", text).expect("an object");
+    let read = |generation: Option<&str>, text: &str| Settings::read(generation.map(config).as_ref(), &config(text));
+    // An older folder: all in config.json, and what BART's configuration says where that is silent.
+    let old = read(None, r#"{"model_type": "bart", "num_beams": 4, "eos_token_id": 2, "bos_token_id": 0}"#)
+        .expect("settings");
+    assert_eq!((old.num_beams, old.decoder_start_token_id, &old.forced_eos_token_id[..]), (4, Some(2), &[2][..]));
+    let null = read(None, r#"{"model_type": "bart", "forced_eos_token_id": null}"#).expect("settings");
+    assert!(null.forced_eos_token_id.is_empty());
+    // A newer one: generation_config.json alone, but for special tokens that it lacks.
+    let new = read(
+        Some(r#"{"eos_token_id": [2, 3], "early_stopping": "never", "typical_p": 0.5, "top_p": 0.9}"#),
+        r#"{"model_type": "bart", "num_beams": 4, "eos_token_id": 9, "pad_token_id": 1}"#,
+    )
+    .expect("settings");
+    assert_eq!((new.num_beams, &new.eos_token_id[..], new.pad_token_id), (1, &[2, 3][..], Some(1)));
+    assert_eq!((new.early_stopping, new.forced_eos_token_id.len()), (super::EarlyStopping::Never, 0));
+    assert!(matches!(new.check(VOCAB), Err(crate::Error::Unsupported { what, .. }) if what == "typical_p"));
+    for bad in [r#"{"eos_token_id": "x"}"#, r#"{"early_stopping": 2}"#, r#"{"bad_words_ids": [["x"]]}"#] {
+        assert!(matches!(read(Some(bad), "{}"), Err(crate::Error::Config { .. })), "{bad}");
     }
 }

@@ -100,6 +100,8 @@ def settings(rng):
     }
     for key in rng.sample(sorted(some), rng.choice([0, 0, 1, 1, 2, 3])):
         out[key] = some[key]()
+    if "forced_bos_token_id" in out:
+        out["begin_suppress_tokens"] = rng.sample(range(4, VOCAB), 20)
     if out.get("forced_bos_token_id") in out.get("suppress_tokens", []):
         out.pop("suppress_tokens")  # transformers refuses it
     if rng.random() < 0.1:

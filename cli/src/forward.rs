@@ -1,4 +1,4 @@
-//! `wgformer forward`: a padded batch of ids through an encoder, file to file.
+//! `wgformer forward`: a padded batch of ids through a model, file to file.
 
 use std::fs::File;
 use std::io::Write;
@@ -6,21 +6,26 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use wgformer::blocking::block_on;
-use wgformer::model::{Blueprint, Encoded, Padded};
+use wgformer::model::arch::Arch;
+use wgformer::model::{Blueprint, Encoded, Forced, Model, Padded};
 use wgformer::weights::{Checkpoint, Values, write_safetensors};
 
 use crate::device;
 use crate::output::Failure;
 
-/// An encoder's whole forward pass over a padded batch of token ids, with PyTorch's names
+/// A model's whole forward pass over a padded batch of token ids, with PyTorch's names
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   wgformer forward --model bert-base-uncased --input batch.safetensors --output out.safetensors --attentions
 
-The input has `input_ids` [B,S] i64, and may have `attention_mask` [B,S] i64 (0 or 1, holes and left padding allowed) and
-`token_type_ids` [B,S] i64. The output has, all f32, `last_hidden_state` [B,S,W], `pooler_output` [B,W] where the model has a
-pooler, and with --attentions `attentions.N` [B,H,S,S] for each layer; rows that are padding are zeros. The output is
-complete or not there at all.")]
+The input has `input_ids` [B,S] i64, and may have `attention_mask` [B,S] i64 (0 or 1, holes and left padding allowed), for an
+encoder also `token_type_ids` [B,S] i64. An encoder with a decoder wants `decoder_input_ids` [B,T] i64 too, and may have
+`decoder_attention_mask` [B,T] i64.
+
+The output is all f32. Of an encoder: `last_hidden_state` [B,S,W], `pooler_output` [B,W] where the model has a pooler, and with
+--attentions `attentions.N` [B,H,S,S] for each layer. With a decoder: `logits` [B,T,V], `encoder_last_hidden_state` [B,S,W], and
+with --attentions `encoder_attentions.N` [B,H,S,S], `decoder_attentions.N` [B,H,T,T], `cross_attentions.N` [B,H,T,S]. Of a decoder
+alone: `logits` [B,S,V], and `attentions.N`. Rows that are padding are zeros. The output is complete or not there at all.")]
 pub struct Args {
     /// A Hugging Face folder with config.json and model.safetensors
     #[arg(long, value_name = "DIR")]
@@ -40,22 +45,22 @@ pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
     // Whether the output can be written is known now, not after the work.
     Part::create(&args.output)?;
     let blueprint = Blueprint::open(&args.model)?;
-    let batch = read(&args.input)?;
+    let (batch, target) = read(&args.input, blueprint.arch())?;
     let device = device.open()?;
     let model = device.model(blueprint)?;
-    let encoded = block_on(model.gpu(), model.encode(&batch, args.attentions))?;
-    let encoder = model.blueprint().arch().encoder.as_ref();
-    let (width, heads) = encoder.map_or((0, 0), |stack| (stack.width, stack.heads));
-    Part::create(&args.output)?.finish(&tensors(&batch, &encoded, width, heads)?)?;
+    let tensors = compute(&model, &batch, target.as_ref(), args.attentions)?;
+    let list: Vec<_> = tensors.iter().map(|(n, shape, v)| (n.as_str(), shape.as_slice(), Values::F32(v))).collect();
+    Part::create(&args.output)?.finish(&write_safetensors(&list)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The batch of a file, its shapes checked; the model checks the values.
-fn read(path: &Path) -> Result<Padded, Failure> {
-    const KNOWN: [&str; 3] = ["input_ids", "attention_mask", "token_type_ids"];
-    let said = |e: wgformer::Error| {
-        let (e, file) = (e.to_string(), path.display().to_string());
-        Failure::new(if e.contains(&file) { e } else { format!("{file}: {e}") })
+/// The batch of a file and, for an encoder with a decoder, the decoder's; their shapes are checked, the model checks the
+/// values.
+fn read(path: &Path, arch: &Arch) -> Result<(Padded, Option<Padded>), Failure> {
+    let known: &[&str] = match (&arch.encoder, &arch.decoder) {
+        (_, None) => &["input_ids", "attention_mask", "token_type_ids"],
+        (None, _) => &["input_ids", "attention_mask"],
+        _ => &["input_ids", "attention_mask", "decoder_input_ids", "decoder_attention_mask"],
     };
     if !path.is_file() {
         return Err(Failure::new(format!(
@@ -63,41 +68,94 @@ fn read(path: &Path) -> Result<Padded, Failure> {
             path.display()
         )));
     }
-    let file = Checkpoint::open(path).map_err(said)?;
-    if let Some(name) = file.names().find(|name| !KNOWN.contains(name)) {
-        let why = format!("it has a tensor {name:?}, which is no input of the model; there are {}", KNOWN.join(", "));
+    let file = Checkpoint::open(path).map_err(|e| said(path, e))?;
+    if let Some(name) = file.names().find(|name| !known.contains(name)) {
+        let why = format!("it has a tensor {name:?}, which is no input of the model; there are {}", known.join(", "));
         return Err(Failure::new(format!("{}: {why}", path.display())));
     }
-    if !file.contains(KNOWN[0]) {
-        return Err(Failure::new(format!("{}: it has no input_ids; expected [batch, columns] i64", path.display())));
+    match known.iter().position(|name| *name == "decoder_input_ids") {
+        None => Ok((read_batch(path, &file, known)?, None)),
+        Some(at) => Ok((read_batch(path, &file, &known[..at])?, Some(read_batch(path, &file, &known[at..])?))),
     }
-    let (shape, ids) = file.get_i64(KNOWN[0]).map_err(said)?;
-    let [batch, len] = shape[..] else {
-        return Err(Failure::new(format!("{}: input_ids is {shape:?}, expected [batch, columns]", path.display())));
-    };
-    let optional = |name: &str| -> Result<Vec<i64>, Failure> {
-        if !file.contains(name) {
-            return Ok(Vec::new());
-        }
-        let (other, values) = file.get_i64(name).map_err(said)?;
-        match other == shape {
-            true => Ok(values),
-            false => Err(Failure::new(format!("{}: {name} is {other:?}, input_ids {shape:?}", path.display()))),
-        }
-    };
-    Ok(Padded { batch, len, mask: optional(KNOWN[1])?, types: optional(KNOWN[2])?, ids })
 }
 
-fn tensors(batch: &Padded, encoded: &Encoded, width: usize, heads: usize) -> Result<Vec<u8>, Failure> {
-    let Padded { batch, len, .. } = *batch;
-    let (hidden, pooler, attention) = ([batch, len, width], [batch, width], [batch, heads, len, len]);
-    let names: Vec<String> = (0..encoded.attentions.len()).map(|i| format!("attentions.{i}")).collect();
-    let mut all: Vec<(&str, &[usize], Values<'_>)> =
-        vec![("last_hidden_state", &hidden, Values::F32(&encoded.last_hidden_state))];
-    all.extend(encoded.pooler_output.iter().map(|p| ("pooler_output", &pooler[..], Values::F32(p))));
-    let weights = names.iter().zip(&encoded.attentions);
-    all.extend(weights.map(|(name, a)| (name.as_str(), &attention[..], Values::F32(a))));
-    Ok(write_safetensors(&all)?)
+/// Ids, mask and types by their names, the last two if they are there.
+fn read_batch(path: &Path, file: &Checkpoint, names: &[&str]) -> Result<Padded, Failure> {
+    let name = names[0];
+    if !file.contains(name) {
+        return Err(Failure::new(format!("{}: it has no {name}; expected [batch, columns] i64", path.display())));
+    }
+    let (shape, ids) = file.get_i64(name).map_err(|e| said(path, e))?;
+    let [batch, len] = shape[..] else {
+        return Err(Failure::new(format!("{}: {name} is {shape:?}, expected [batch, columns]", path.display())));
+    };
+    let optional = |other: Option<&&str>| -> Result<Vec<i64>, Failure> {
+        let Some(other) = other.filter(|other| file.contains(other)) else { return Ok(Vec::new()) };
+        match file.get_i64(other).map_err(|e| said(path, e))? {
+            (found, values) if found == shape => Ok(values),
+            (found, _) => Err(Failure::new(format!("{}: {other} is {found:?}, {name} {shape:?}", path.display()))),
+        }
+    };
+    Ok(Padded { batch, len, mask: optional(names.get(1))?, types: optional(names.get(2))?, ids })
+}
+
+/// An error that names the file.
+fn said(path: &Path, e: wgformer::Error) -> Failure {
+    let (e, file) = (e.to_string(), path.display().to_string());
+    Failure::new(if e.contains(&file) { e } else { format!("{file}: {e}") })
+}
+
+/// A tensor of the output: name, shape, elements.
+type Tensor = (String, Vec<usize>, Vec<f32>);
+
+fn compute(model: &Model, batch: &Padded, target: Option<&Padded>, attentions: bool) -> Result<Vec<Tensor>, Failure> {
+    let arch = model.blueprint().arch();
+    match &arch.decoder {
+        None => Ok(encoded(batch, block_on(model.gpu(), model.encode(batch, attentions))?)),
+        Some(_) => {
+            let (source, target) = target.map_or((None, batch), |target| (Some(batch), target));
+            let forced = block_on(model.gpu(), model.forward(source, target, attentions))?;
+            Ok(self::forced(source, target, forced))
+        }
+    }
+}
+
+fn encoded(batch: &Padded, encoded: Encoded) -> Vec<Tensor> {
+    let mut all = vec![rows("last_hidden_state", batch, encoded.last_hidden_state)];
+    let pooler = encoded.pooler_output.into_iter();
+    all.extend(pooler.map(|p| ("pooler_output".into(), vec![batch.batch, p.len() / batch.batch.max(1)], p)));
+    all.extend(weights("attentions", batch, batch, encoded.attentions));
+    all
+}
+
+fn forced(source: Option<&Padded>, target: &Padded, forced: Forced) -> Vec<Tensor> {
+    let mut all = vec![match forced.logits {
+        Some(logits) => rows("logits", target, logits),
+        None => rows("last_hidden_state", target, forced.last_hidden_state),
+    }];
+    let Some(source) = source else {
+        all.extend(weights("attentions", target, target, forced.decoder_attentions));
+        return all;
+    };
+    all.extend(forced.encoder_last_hidden_state.map(|hidden| rows("encoder_last_hidden_state", source, hidden)));
+    all.extend(weights("encoder_attentions", source, source, forced.encoder_attentions));
+    all.extend(weights("decoder_attentions", target, target, forced.decoder_attentions));
+    all.extend(weights("cross_attentions", target, source, forced.cross_attentions));
+    all
+}
+
+/// `[batch, columns, the rest]`
+fn rows(name: &str, batch: &Padded, values: Vec<f32>) -> Tensor {
+    let width = values.len() / (batch.batch * batch.len).max(1);
+    (name.into(), vec![batch.batch, batch.len, width], values)
+}
+
+/// `[batch, heads, queries, keys]` for each layer.
+fn weights(name: &str, queries: &Padded, keys: &Padded, layers: Vec<Vec<f32>>) -> impl Iterator<Item = Tensor> {
+    let (batch, queries, keys) = (queries.batch, queries.len, keys.len);
+    let shape = move |len: usize| vec![batch, len / (batch * queries * keys).max(1), queries, keys];
+    let name = name.to_owned();
+    layers.into_iter().enumerate().map(move |(i, values)| (format!("{name}.{i}"), shape(values.len()), values))
 }
 
 /// A file beside its place, there until it is complete; removed if it never is.

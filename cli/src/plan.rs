@@ -10,7 +10,7 @@ use wgformer::{Capacity, Caps, Plan, Role};
 use crate::device;
 use crate::output::{Failure, print};
 
-/// The dispatches of an encoder's pass with their kernels, and the bytes it needs; no weights are read
+/// The dispatches of each pass with their kernels, and the bytes it needs; no weights are read
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   wgformer plan --model all-MiniLM-L6-v2
@@ -33,9 +33,16 @@ pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
     let caps = opened.gpu().map_or_else(Caps::baseline, |gpu| gpu.caps().clone());
     let sentence = blueprint.sentence();
     let outputs = Outputs { embedding: Some((sentence.pooling, sentence.normalize)), ..Outputs::default() };
-    let graph = blueprint.graph(Role::Full, outputs, Sizes { slots: 1 });
-    let capacity = Capacity::packed(args.tokens as usize, args.sequences as usize);
-    let plan = Plan::compile(&caps, &graph, Role::Full, capacity)?;
-    print(&format!("{}\n", plan.report()))?;
+    let (tokens, sequences) = (args.tokens as usize, args.sequences as usize);
+    let roles = blueprint.arch().roles();
+    for &role in roles {
+        let graph = blueprint.graph(role, outputs, Sizes { slots: tokens });
+        // A decoder takes a token of each sequence, after as many as the step of a prefill or of an encoder holds.
+        let step = if role == Role::Decode { sequences } else { tokens };
+        let capacity = Capacity { tokens: step, sequences, memory: tokens, keys: tokens };
+        let plan = Plan::compile(&caps, &graph, role, capacity)?;
+        let title = if roles.len() > 1 { format!("{role:?}\n") } else { String::new() };
+        print(&format!("{title}{}\n", plan.report()))?;
+    }
     Ok(ExitCode::SUCCESS)
 }

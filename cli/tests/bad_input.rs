@@ -200,6 +200,34 @@ fn bad_batches() {
 }
 
 #[test]
+fn bad_batches_for_decoders() {
+    let folder = Folder::new("decoders");
+    let path = folder.path("in.safetensors");
+    let refuse = |what: &str, model: &str, tensors: &[(&str, &[usize], &[i64])], says: &str| {
+        write(&path, tensors);
+        refuses(&folder, what, &golden(model), &path, says);
+    };
+    let ids: (&str, &[usize], &[i64]) = ("input_ids", &[2, 3], &[1, 2, 3, 4, 5, 6]);
+    let target: (&str, &[usize], &[i64]) = ("decoder_input_ids", &[2, 2], &[2, 7, 2, 8]);
+    refuse("no decoder_input_ids", "bart", &[ids], "decoder_input_ids");
+    refuse("no input_ids", "bart", &[target], "no input_ids");
+    refuse("types", "bart", &[ids, target, ("token_type_ids", &[2, 3], &[0; 6])], "token_type_ids");
+    refuse("other rows", "bart", &[ids, ("decoder_input_ids", &[1, 2], &[2, 7])], "1 rows");
+    refuse("an unknown id", "bart", &[ids, ("decoder_input_ids", &[2, 1], &[2, 53])], "decoder_input_ids: 53");
+    refuse(
+        "another mask",
+        "bart",
+        &[ids, target, ("decoder_attention_mask", &[2, 3], &[1; 6])],
+        "decoder_attention_mask",
+    );
+    refuse("too long", "bart", &[ids, ("decoder_input_ids", &[2, 41], &[3; 82])], "40 positions");
+    refuse("a second batch", "gpt2", &[ids, target], "decoder_input_ids");
+    refuse("an unknown id", "gpt2", &[("input_ids", &[1, 1], &[53])], "input_ids: 53");
+    refuse("too long", "llama3", &[("input_ids", &[1, 65], &[3; 65])], "64 positions");
+    refuse("a decoder's batch", "bert-tiny", &[ids, target], "decoder_input_ids");
+}
+
+#[test]
 fn output_that_cannot_be_written() {
     let folder = Folder::new("outputs");
     let (input, model) = (input(&folder), golden("bert-tiny"));
@@ -271,7 +299,8 @@ fn help() {
 fn forward_equals(name: &str, device: &str) {
     let folder = Folder::new(&format!("{name}-{device}"));
     let want = Checkpoint::open(golden(name).join("golden.safetensors")).expect("a golden");
-    let names = ["input_ids", "attention_mask", "token_type_ids"];
+    let known = ["input_ids", "attention_mask", "token_type_ids", "decoder_input_ids", "decoder_attention_mask"];
+    let names: Vec<_> = known.into_iter().filter(|name| want.contains(name)).collect();
     let inputs: Vec<_> = names.iter().map(|n| want.get_i64(n).expect("an input")).collect();
     let tensors: Vec<_> = names.iter().zip(&inputs).map(|(n, (shape, v))| (*n, &shape[..], &v[..])).collect();
     let (input, output) = (folder.path("in.safetensors"), folder.path("out.safetensors"));
@@ -293,42 +322,54 @@ fn forward_equals(name: &str, device: &str) {
     assert_eq!(folder.names(), ["in.safetensors", "out.safetensors"]);
 
     let got = Checkpoint::open(&output).expect("the output");
-    let ((shape, _), (_, mask)) = (&inputs[0], &inputs[1]);
-    let (rows, cols) = (shape[0], shape[1]);
-    let (mut layers, mut compared) = (0, 0);
-    for tensor in got.names() {
+    let outputs: Vec<&str> = want.names().filter(|name| !names.contains(name) && is_output(name, &want)).collect();
+    let stored = |tensor: &str| match tensor {
         // Column 0 may be padding, which transformers pools all the same.
-        let stored = if tensor == "pooler_output" { "pooler_output_first_token" } else { tensor };
-        let (a, b) = (want.get(stored).expect(stored).to_f32(), got.get(tensor).expect(tensor).to_f32());
-        assert_eq!(a.len(), b.len(), "{tensor}");
-        let (width, per_row) = (a.len() / (rows * cols), a.len() / rows);
-        for (i, (a, b)) in a.iter().zip(&b).enumerate() {
-            let token = match tensor {
-                "pooler_output" => None,
-                "last_hidden_state" => Some(i / width),
-                _ => Some(i / per_row * cols + i / cols % cols),
-            };
-            match token.is_none_or(|t| mask[t] == 1) {
+        "pooler_output" => "pooler_output_first_token".to_owned(),
+        _ => tensor.to_owned(),
+    };
+    let mut written: Vec<_> = got.names().map(stored).collect();
+    written.sort();
+    assert_eq!(written, outputs);
+    for tensor in got.names() {
+        let a = want.get(&stored(tensor)).expect(tensor);
+        let b = got.get(tensor).expect(tensor);
+        assert_eq!(a.shape, b.shape, "{tensor}");
+        let target = want.contains("decoder_attention_mask") && !tensor.starts_with("encoder");
+        let (_, mask) = want.get_i64(if target { "decoder_attention_mask" } else { "attention_mask" }).expect("a mask");
+        let (columns, len) = (a.shape[a.shape.len() - 1], a.shape[a.shape.len() - 2]);
+        let heads = if a.shape.len() == 4 { a.shape[1] } else { 1 };
+        for (i, (a, b)) in a.to_f32().iter().zip(b.to_f32()).enumerate() {
+            let row = i / columns;
+            match tensor == "pooler_output" || mask[row / (heads * len) * len + row % len] == 1 {
                 true => assert!((a - b).abs() <= TOLERANCE, "{tensor} {i}: {a} and {b}"),
-                false => assert_eq!(*b, 0.0, "{tensor} {i}: padding"),
+                false => assert_eq!(b, 0.0, "{tensor} {i}: padding"),
             }
-            compared += 1;
         }
-        layers += usize::from(tensor.starts_with("attentions."));
     }
-    assert!(layers >= 2 && compared > 1000 && got.contains("last_hidden_state"), "{layers} {compared}");
+}
+
+/// Whether `forward --attentions` writes a tensor of a golden.
+fn is_output(name: &str, golden: &Checkpoint) -> bool {
+    let decodes = golden.contains("logits") && !golden.contains("token_type_ids");
+    match name {
+        "logits" => decodes,
+        "last_hidden_state" => !decodes,
+        "pooler_output" => false,
+        _ => !name.starts_with("hidden_states."),
+    }
 }
 
 #[test]
 fn forward_on_the_gpu_equals_the_goldens() {
-    for name in ["bert-tiny", "bert-relu", "bert-f16"] {
+    for name in ["bert-tiny", "bert-relu", "bert-f16", "bart", "qwen2"] {
         forward_equals(name, "gpu");
     }
 }
 
 #[test]
 fn forward_on_the_cpu_equals_the_goldens() {
-    for name in ["bert-tiny", "bert-relu", "bert-f16"] {
+    for name in ["bert-tiny", "bert-relu", "bert-f16", "t5", "gpt2"] {
         forward_equals(name, "cpu");
     }
 }

@@ -1,5 +1,8 @@
 //! The families that can run, by the `model_type` of their `config.json`.
 
+#[cfg(test)]
+mod tests;
+
 use serde_json::Value;
 
 use super::arch::Arch;

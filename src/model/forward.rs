@@ -51,7 +51,8 @@ pub struct Sizes {
 }
 
 /// The graph of one role: `Full` is the encoder's pass (with a decoder too, it ends in the cross keys and values),
-/// `Prefill` and `Decode` are the decoder's, and end in `logits` and, unless they are whole, in the greedy `ids`.
+/// `Prefill` and `Decode` are the decoder's, and end in `logits` and, unless they are whole, in the greedy `ids`. Empty where
+/// [`Arch::roles`] lacks the role.
 pub fn graph(arch: &Arch, role: Role, outputs: Outputs, sizes: Sizes, dtype: &dyn Fn(&str) -> DType) -> Graph {
     let mut b = Builder { g: Graph::new(), arch, role, outputs, sizes, dtype };
     match (role, &arch.encoder, &arch.decoder) {
@@ -63,7 +64,7 @@ pub fn graph(arch: &Arch, role: Role, outputs: Outputs, sizes: Sizes, dtype: &dy
                 b.cross_keys(x, decoder);
             }
         }
-        (_, encoder, Some(decoder)) => {
+        (Role::Prefill | Role::Decode, encoder, Some(decoder)) => {
             let x = b.stack("decoder", decoder, encoder.as_ref());
             b.decoder_outputs(x, decoder);
         }

@@ -73,3 +73,36 @@ fn bucket(far: i64, buckets: usize, distance: usize, causal: bool) -> usize {
     let ratio = (far as f32 / exact as f32).ln() / (distance as f64 / exact as f64).ln() as f32;
     base + (exact + (ratio * (buckets - exact) as f32) as usize).min(buckets - 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of T5's own 32 buckets up to 128: see `tests/golden/` for tables as a whole.
+    #[test]
+    fn buckets_widen_and_end() {
+        let of = |far, causal| bucket(far, 32, 128, causal);
+        assert_eq!([0, -1, -7, -8, -11, -12, -127, -5000].map(|far| of(far, false)), [0, 1, 7, 8, 8, 9, 15, 15]);
+        assert_eq!([1, 7, 8, 128].map(|far| of(far, false)), [17, 23, 24, 31]);
+        assert_eq!([3, 0, -15, -16, -128, -5000].map(|far| of(far, true)), [0, 0, 15, 16, 31, 31]);
+    }
+
+    #[test]
+    fn llamas_scaling_leaves_fast_angles_and_divides_slow_ones() {
+        let scaling = RopeScaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original: 8192 };
+        let turning = |turns: f64| turns * std::f64::consts::TAU / 8192.0;
+        let times = |turns: f64| slowed(turning(turns), scaling) / turning(turns);
+        assert_eq!((times(4.5), times(0.5)), (1.0, 1.0 / 8.0));
+        assert!((times(2.5) - 0.5625).abs() < 1e-12);
+    }
+
+    #[test]
+    fn odd_widths_have_a_column_for_each() {
+        for closed in [false, true] {
+            assert_eq!(sinusoids(3, 1, 5, closed).len(), 15);
+        }
+        let row = sinusoids(1, 1, 3, false);
+        assert_eq!(row[..1], [1f32.sin()]);
+        assert_eq!((row[2], sinusoids(1, 1, 3, true)), (1f32.cos(), vec![1f32.sin(), 1f32.cos(), 0.0]));
+    }
+}

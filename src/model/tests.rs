@@ -241,3 +241,24 @@ fn parts_of_different_types_are_widened() {
     let same = gather(&checkpoint, &rows(["a", "a"]), [1, 4]).unwrap();
     assert_eq!((same.dtype, same.to_f32()), (DType::F16, vec![1.5, -2.0, 1.5, -2.0]));
 }
+
+#[test]
+fn shares_and_transposed_matrices_are_gathered() {
+    let values: Vec<f32> = (0..12).map(|i| i as f32).collect();
+    let tensors: [(&str, &[usize], Values<'_>); 3] = [
+        ("q", &[4, 2], Values::F32(&values[..8])),
+        ("k", &[2, 2], Values::F32(&values[..4])),
+        ("c", &[2, 3], Values::F32(&values[..6])),
+    ];
+    let checkpoint = Checkpoint::from_bytes(write_safetensors(&tensors).unwrap()).unwrap();
+    let rows = |q, k| Source::Rows(vec![("q".into(), q), ("k".into(), k)]);
+    let joined = gather(&checkpoint, &rows(2, 1), [6, 2]).unwrap().to_f32();
+    assert_eq!(joined, [&values[..8], &values[..4]].concat());
+    // As many rows in all, but not of these shares.
+    assert!(gather(&checkpoint, &rows(1, 1), [6, 2]).is_err());
+    assert!(gather(&checkpoint, &rows(4, 1), [5, 2]).is_err());
+    let turned = Source::Transposed("c".into());
+    let tensor = gather(&checkpoint, &turned, [3, 2]).unwrap();
+    assert_eq!((tensor.shape.as_slice(), tensor.to_f32()), (&[3, 2][..], vec![0.0, 3.0, 1.0, 4.0, 2.0, 5.0]));
+    assert!(gather(&checkpoint, &turned, [2, 3]).is_err());
+}

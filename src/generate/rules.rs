@@ -7,7 +7,7 @@ use super::rows::Row;
 /// What the settings make of one text's next token.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Verdict {
-    /// One of these it is, if there are any; the score is 0.
+    /// One of these sorted ids it is, if there are any; the score is 0.
     pub forced: Vec<u32>,
     /// Sorted ids that it is not.
     pub banned: Vec<u32>,
@@ -20,7 +20,9 @@ impl Settings {
     /// For a text whose first `prompt` tokens are the prompt and which ends at `limit`.
     pub(super) fn verdict(&self, text: &[u32], prompt: usize, limit: usize) -> Verdict {
         if text.len() + 1 == limit && !self.forced_eos_token_id.is_empty() {
-            return Verdict { forced: self.forced_eos_token_id.clone(), banned: Vec::new() };
+            let mut forced = self.forced_eos_token_id.clone();
+            forced.sort_unstable();
+            return Verdict { forced, banned: Vec::new() };
         }
         if let (1, Some(bos)) = (text.len(), self.forced_bos_token_id) {
             return Verdict { forced: vec![bos], banned: Vec::new() };

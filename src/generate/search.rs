@@ -144,7 +144,9 @@ impl<'a> Search<'a> {
         };
         let settings = self.settings;
         if self.greedy {
-            return Ok(row(0)?.ids.first().map(|&id| Choice::Token(id)));
+            let verdict = settings.verdict(&text.beams[0].ids, text.prompt, text.limit);
+            let id = verdict.forced.first().or(row(0)?.ids.first());
+            return Ok(id.map(|&id| Choice::Token(id)));
         }
         let mut next = Vec::with_capacity(text.beams.len());
         for (b, beam) in text.beams.iter().enumerate() {

@@ -255,7 +255,7 @@ impl Settings {
         Ok(total)
     }
 
-    /// Nothing but the likeliest token is ever taken.
+    /// Nothing but the likeliest token is ever taken, or a forced one: the first and the last, which the host knows of.
     pub(crate) fn is_plain_greedy(&self) -> bool {
         self.num_beams == 1
             && !self.do_sample
@@ -264,8 +264,6 @@ impl Settings {
             && self.suppress_tokens.is_empty()
             && self.begin_suppress_tokens.is_empty()
             && self.bad_words_ids.is_empty()
-            && self.forced_bos_token_id.is_none()
-            && self.forced_eos_token_id.is_empty()
             && (self.eos_token_id.is_empty() || self.min_new_tokens.unwrap_or(self.min_length) == 0)
     }
 

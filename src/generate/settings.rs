@@ -126,14 +126,14 @@ const UNSUPPORTED: [(&str, f64); 14] = [
 ];
 
 /// What a family's configuration says where `config.json` does not: start, end and forced end of a text.
-const FAMILY: [(&str, Option<u64>, Option<u64>, Option<u64>); 7] = [
-    ("bart", Some(2), Some(2), Some(2)),
-    ("mbart", None, Some(2), Some(2)),
-    ("marian", None, Some(0), Some(0)),
-    ("m2m_100", Some(2), Some(2), None),
-    ("t5", None, Some(1), None),
-    ("llama", None, Some(2), None),
-    ("mistral", None, Some(2), None),
+const FAMILY: [(&str, [Option<u32>; 3]); 7] = [
+    ("bart", [Some(2), Some(2), Some(2)]),
+    ("mbart", [None, Some(2), Some(2)]),
+    ("marian", [None, Some(0), Some(0)]),
+    ("m2m_100", [Some(2), Some(2), None]),
+    ("t5", [None, Some(1), None]),
+    ("llama", [None, Some(2), None]),
+    ("mistral", [None, Some(2), None]),
 ];
 
 const COUNT: std::ops::RangeInclusive<usize> = 0..=1 << 24;
@@ -147,8 +147,8 @@ impl Settings {
     pub fn read(generation: Option<&Config>, config: &Config) -> Result<Self> {
         let from = generation.unwrap_or(config);
         let family = config.get("model_type").and_then(Value::as_str);
-        let (_, start, end, forced) = FAMILY.into_iter().find(|f| Some(f.0) == family).unwrap_or_default();
-        let usual = |key: &str, id: Option<u64>| id.filter(|_| !config.mentions(key)).map(|id| vec![id as u32]);
+        let (_, [start, end, forced]) = FAMILY.into_iter().find(|f| Some(f.0) == family).unwrap_or_default();
+        let usual = |key: &str, id: Option<u32>| id.filter(|_| !config.mentions(key)).map(|id| vec![id]);
         let special = |key: &str, id| match ids(from, key)? {
             Some(found) => Ok(found),
             None => Ok(ids(config, key)?.or(usual(key, id)).unwrap_or_default()),

@@ -103,6 +103,16 @@ pub enum Error {
     /// The adapter refused to give a device.
     #[error("the adapter gave no device: {0}")]
     NoDevice(String),
+    /// Logits are NaN or infinite, so no token can be chosen.
+    #[error(
+        "the logits of prompt {prompt} after {tokens} tokens are not finite; its weights or inputs overflow, or a kernel is wrong: `wgformer verify` tells which"
+    )]
+    NotFinite {
+        /// The prompt's place in the batch.
+        prompt: usize,
+        /// Tokens so far, the prompt's included.
+        tokens: usize,
+    },
     /// The device is out of memory.
     #[error("out of GPU memory: {0}; use smaller batches, f16 weights or a smaller model")]
     OutOfMemory(String),

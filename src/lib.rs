@@ -10,8 +10,8 @@
 //!    [`Caps`] alone, before anything is allocated; a [`Session`] owns the buffers and replays its plans, one for each
 //!    [`Role`], with a [`Step`] each time, whole or through a [`Cursor`] in parts. [`graph::State`] runs the same graph
 //!    on the CPU.
-//! 3. **Models** ([`model`]). A [`model::Model`] is loaded from a Hugging Face folder or from bytes: encoders, decoders,
-//!    and both together. Nothing is generated yet.
+//! 3. **Models** ([`model`]). A [`model::Model`] is loaded from a Hugging Face folder or from bytes. It embeds,
+//!    runs whole padded batches, and generates ([`generate`]).
 //!
 //! Recording never submits and never blocks. Results come back as futures ([`Context::read_later`]) once the caller has
 //! submitted; level 3's own `async` calls, such as [`model::Model::embed_ids`], submit for the caller.
@@ -47,6 +47,7 @@ pub mod bench;
 #[cfg(all(feature = "blocking", not(target_arch = "wasm32")))]
 pub mod blocking;
 mod error;
+pub mod generate;
 pub mod gpu;
 pub mod graph;
 pub mod kernel;

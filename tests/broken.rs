@@ -107,6 +107,13 @@ const BREAKS: &[Break] = &[
     broken("argmax", "argmax", " || is_nan(value)", "", "the first NaN"),
     broken("argmax", "argmax", "value == top", "value != top", "59 columns"),
     broken("argmax", "argmax", "j < c.cols; j += WG) { top", "j + 1u < c.cols; j += WG) { top", "the last column"),
+
+    broken("topk", "topk", "value == taken && j > column", "value == taken && j >= column", "5 of"),
+    broken("topk", "topk", "reduce_column(top, column, next, in);", "f32(id);", "128 of 3000"),
+    broken("topk", "topk", "j < end; j += WG * WG", "j + WG < end; j += WG * WG", "128 of 3000"),
+    broken("topk", "topk", "return !is_nan(value) || j > column;", "return !is_nan(value);", "NaNs in their order"),
+    broken("topk", "topk", "peak + log(sum)", "log(sum)", "97 columns"),
+    broken("topk", "topk", "(c.scale * x[x0 + j] - peak)", "(x[x0 + j] - peak)", "scale 4"),
 ];
 
 /// The cases of ops have no packed weights; those of a model's plan have.

@@ -21,12 +21,15 @@ impl Context {
         offset: u64,
         size: u64,
     ) -> Download {
+        let download = self.download(size);
+        download.copy(encoder, source, offset, 0, size);
+        download
+    }
+
+    /// Room for several copies of `size` bytes together.
+    pub(crate) fn download(&self, size: u64) -> Download {
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        let buffer = self.buffer("download", size.max(4).next_multiple_of(4), usage);
-        if let (Ok(buffer), true) = (&buffer, size > 0) {
-            encoder.copy_buffer_to_buffer(source, offset, buffer, 0, size.next_multiple_of(4));
-        }
-        Download(buffer)
+        Download(self.buffer("download", size.max(4).next_multiple_of(4), usage))
     }
 }
 
@@ -73,6 +76,20 @@ impl Context {
 }
 
 impl Download {
+    /// Records a copy of `size` bytes from `offset` of a buffer to byte `to`.
+    pub(crate) fn copy(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        source: &wgpu::Buffer,
+        offset: u64,
+        to: u64,
+        size: u64,
+    ) {
+        if let (Ok(buffer), true) = (&self.0, size > 0) {
+            encoder.copy_buffer_to_buffer(source, offset, buffer, to, size.next_multiple_of(4));
+        }
+    }
+
     /// The bytes, once the GPU has made them.
     ///
     /// # Errors

@@ -32,6 +32,11 @@ impl<F: Float> State<F> {
         self.persistent.insert(name.into(), tensor);
     }
 
+    /// Exchanges the persistent tensors for another user's of the same weights.
+    pub(crate) fn swap(&mut self, persistent: &mut HashMap<String, reference::Tensor<F>>) {
+        std::mem::swap(&mut self.persistent, persistent);
+    }
+
     /// Runs a step of a graph. Weights that are new are read from `source`.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ pub mod pool;
 pub mod qkv;
 pub mod softmax;
 mod spec;
+pub mod topk;
 
 pub use argmax::Argmax;
 pub use attention::{Attention, Keys, Similarity};
@@ -30,6 +31,7 @@ pub use qkv::Qkv;
 pub use softmax::Softmax;
 pub use spec::{Candidate, Choice, Reduce, Spec, Tier};
 pub(crate) use spec::{Dispatch, Work};
+pub use topk::Topk;
 
 use crate::gpu::Caps;
 use crate::graph::step::Domain;
@@ -157,6 +159,7 @@ ops! {
     Qkv "qkv"
     Pool "pool"
     Argmax "argmax"
+    Topk "topk"
 }
 
 impl Op<View> {

@@ -1,6 +1,6 @@
 //! Keys of specialisations, and what a dispatch is made of.
 
-use super::{argmax, attention, embed, gate, matmul, norm, pool, qkv, softmax};
+use super::{argmax, attention, embed, gate, matmul, norm, pool, qkv, softmax, topk};
 use crate::gpu::link::Link;
 use crate::graph::step::{Counts, Domain};
 
@@ -119,6 +119,7 @@ specs! {
     Qkv qkv
     Pool pool
     Argmax argmax
+    Topk topk
 }
 
 impl Spec {

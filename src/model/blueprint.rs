@@ -12,6 +12,7 @@ use super::names::{self, Source};
 use super::sentence::SentenceConfig;
 use super::tables;
 use super::wordpiece;
+use crate::generate::Settings;
 use crate::graph::{Graph, Kind, Rows};
 use crate::kernel::Role;
 use crate::weights::{Checkpoint, DType, HostTensor};
@@ -23,6 +24,7 @@ pub struct Blueprint {
     family: &'static Family,
     arch: Arch,
     sentence: SentenceConfig,
+    generation: Settings,
     checkpoint: Checkpoint,
     sources: HashMap<String, Source>,
     tokenizer: Option<Vec<u8>>,
@@ -33,7 +35,7 @@ pub struct Blueprint {
 /// A model folder's files, for where there are no folders.
 #[derive(Debug, Default)]
 pub struct Files {
-    /// `config.json`, and of a sentence-transformers folder `modules.json`, `1_Pooling/config.json` and so on, by path.
+    /// `config.json`, `generation_config.json`, and of a sentence-transformers folder `modules.json`, `1_Pooling/config.json` and so on, by path.
     pub texts: HashMap<String, String>,
     /// `model.safetensors`, or its shards, by name.
     pub weights: Vec<(String, Vec<u8>)>,
@@ -63,7 +65,8 @@ impl Blueprint {
             true => Some(std::fs::read(&path).map_err(|e| Error::io(&path, e))?),
             false => old_tokenizer(&|name| config::read_text(&inner.join(name)))?,
         };
-        Self::build(&config, checkpoint, sentence, tokenizer)
+        let generation = config::read_text(&inner.join("generation_config.json"))?;
+        Self::build(&config, generation, checkpoint, sentence, tokenizer)
     }
 
     /// As [`Self::open`], from bytes.
@@ -77,15 +80,18 @@ impl Blueprint {
             None => old_tokenizer(&|name| text(&sentence.transformer.join(name)))?,
             some => some,
         };
-        Self::build(&config, Checkpoint::from_shards(files.weights)?, sentence, tokenizer)
+        let generation = text(&sentence.transformer.join("generation_config.json"))?;
+        Self::build(&config, generation, Checkpoint::from_shards(files.weights)?, sentence, tokenizer)
     }
 
     fn build(
         config: &Config,
+        generation: Option<String>,
         checkpoint: Checkpoint,
         sentence: SentenceConfig,
         tokenizer: Option<Vec<u8>>,
     ) -> Result<Self> {
+        let generation = generation.map(|text| Config::parse("generation_config.json", &text)).transpose()?;
         let family = Family::of(config)?;
         let arch = (family.arch)(config, &checkpoint)?;
         let sources = (family.names)(&arch, &checkpoint).list.into_iter().collect();
@@ -93,6 +99,7 @@ impl Blueprint {
             family,
             arch,
             sentence,
+            generation: Settings::read(generation.as_ref(), config)?,
             checkpoint,
             sources,
             tokenizer,
@@ -113,6 +120,11 @@ impl Blueprint {
     /// The architecture.
     pub fn arch(&self) -> &Arch {
         &self.arch
+    }
+
+    /// How the folder says to generate.
+    pub fn generation(&self) -> &Settings {
+        &self.generation
     }
 
     /// Pooling, normalisation and length, where the folder is a sentence-transformers one.

@@ -95,6 +95,11 @@ impl Config {
         self.values.get(key).filter(|value| !value.is_null())
     }
 
+    /// Whether `key` is there, if only as null.
+    pub(crate) fn mentions(&self, key: &str) -> bool {
+        self.values.contains_key(key)
+    }
+
     /// A whole number within `range`, or `default` where the key is absent.
     ///
     /// # Errors
@@ -332,7 +337,7 @@ impl Config {
     }
 
     /// An [`Error::Config`] that names the key, what came and what would be right.
-    pub(super) fn wrong(&self, key: &str, value: &Value, expected: impl Display) -> Error {
+    pub(crate) fn wrong(&self, key: &str, value: &Value, expected: impl Display) -> Error {
         config_error(&self.file, format!("{key} is {}, expected {expected}", show(value)))
     }
 }

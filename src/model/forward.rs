@@ -4,11 +4,11 @@
 
 use super::arch::{Activation, Arch, Head, Norm, PoolMode, Position, Stack};
 use crate::graph::{Graph, Kind, Rows, Tensor};
-use crate::kernel::{self, Argmax, Attention, Batch, Gate, Keys, Layout, Matmul, Pool, Qkv, Role, Similarity};
+use crate::kernel::{self, Argmax, Attention, Batch, Gate, Keys, Layout, Matmul, Pool, Qkv, Role, Similarity, Topk};
 use crate::weights::DType;
 
 /// What a forward pass should leave in the session's persistent tensors.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Outputs {
     /// `hidden`: the encoder's last rows; `decoder.hidden`: the decoder's, before the head.
     pub hidden: bool,
@@ -19,9 +19,28 @@ pub struct Outputs {
     /// `encoder.N.self.weights`, `decoder.N.self.weights`, `decoder.N.cross.weights`: what every layer attends to, with room
     /// for so many keys a row.
     pub taps: Option<usize>,
+    /// What a decoder makes of its `logits`.
+    pub choice: Choice,
     /// The decoder's `Prefill` is whole sequences at once, without a cache (teacher forcing): every token has its original
     /// position, and logits.
     pub whole: bool,
+}
+
+/// What a decoder's graph makes of each row of `logits`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Choice {
+    /// The greedy `ids`, where the next step finds them.
+    #[default]
+    Argmax,
+    /// Likewise, and their logits in `top.values`, so that the host sees a NaN.
+    Greedy,
+    /// The best `k`: `top.values`, `top.ids`, and in `top.lse` the log-sum-exp of `scale` times the row.
+    Top {
+        /// How many.
+        k: usize,
+        /// Above 0.
+        scale: f32,
+    },
 }
 
 /// Sizes of a session that a graph needs to know.
@@ -286,8 +305,26 @@ impl Builder<'_> {
         let bias = self.arch.head_bias.then(|| self.g.weight("head.bias", 1, self.arch.vocab, DType::F32));
         self.g.push("head", Matmul { role: self.role, bias, ..Matmul::new(last, w, y) });
         if !self.outputs.whole {
-            let ids = self.g.tensor(Kind::Persistent, "ids", rows, 1, DType::U32);
-            self.g.push("argmax", Argmax { x: y, ids });
+            self.choose(y, rows);
+        }
+    }
+
+    fn choose(&mut self, x: Tensor, rows: Rows) {
+        let mut tensor = |name, cols, dtype| self.g.tensor(Kind::Persistent, name, rows, cols, dtype);
+        match self.outputs.choice {
+            Choice::Argmax => {
+                let ids = tensor("ids", 1, DType::U32);
+                self.g.push("argmax", Argmax { x, ids });
+            }
+            Choice::Greedy => {
+                let (values, ids) = (tensor("top.values", 1, DType::F32), tensor("ids", 1, DType::U32));
+                self.g.push("top", Topk { x, values, ids, lse: None, scale: 1.0 });
+            }
+            Choice::Top { k, scale } => {
+                let (values, ids) = (tensor("top.values", k, DType::F32), tensor("top.ids", k, DType::U32));
+                let lse = Some(tensor("top.lse", 1, DType::F32));
+                self.g.push("top", Topk { x, values, ids, lse, scale });
+            }
         }
     }
 

@@ -104,6 +104,14 @@ impl Model {
         }
     }
 
+    /// The CPU's weights, if it is there.
+    pub(crate) fn state(&self) -> Option<&Mutex<State<f32>>> {
+        match &self.device {
+            Device::Gpu(..) => None,
+            Device::Cpu(state) => Some(state),
+        }
+    }
+
     /// The plan for a role.
     ///
     /// # Errors

@@ -19,6 +19,8 @@ pub trait Float:
     fn of(x: f64) -> Self;
     /// e to the power of this.
     fn exp(self) -> Self;
+    /// The natural logarithm.
+    fn ln(self) -> Self;
     /// Hyperbolic tangent.
     fn tanh(self) -> Self;
     /// Square root.
@@ -48,6 +50,10 @@ impl Float for f64 {
         f64::exp(self)
     }
 
+    fn ln(self) -> Self {
+        f64::ln(self)
+    }
+
     fn tanh(self) -> Self {
         f64::tanh(self)
     }
@@ -72,6 +78,10 @@ impl Float for f32 {
 
     fn exp(self) -> Self {
         f32::exp(self)
+    }
+
+    fn ln(self) -> Self {
+        f32::ln(self)
     }
 
     fn tanh(self) -> Self {

@@ -14,6 +14,7 @@ mod norm;
 mod pool;
 mod qkv;
 mod softmax;
+mod topk;
 
 pub use float::Float;
 
@@ -124,6 +125,7 @@ pub fn run<F: Float>(op: &Op<Place>, step: &Step, domain: Domain, tensors: &mut 
         Op::Qkv(op) => qkv::run(op, step, rows, tensors),
         Op::Pool(op) => pool::run(op, step, tensors),
         Op::Argmax(op) => argmax::run(op, rows, tensors),
+        Op::Topk(op) => topk::run(op, rows, tensors),
     };
     for piece in pieces {
         match (&mut tensors[piece.tensor], piece.values) {

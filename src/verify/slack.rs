@@ -104,6 +104,12 @@ impl Float for Slack {
         Self::builtin(value, value * value * self.variance, (3.0 + 2.0 * self.value.abs().min(80.0)) * ULP * value)
     }
 
+    fn ln(self) -> Self {
+        let value = self.value.ln();
+        let near_one = if (0.5..=2.0).contains(&self.value) { 1.0 / f64::from(1 << 21) } else { 0.0 };
+        Self::builtin(value, self.variance / (self.value * self.value), near_one.max(3.0 * ULP * value.abs()))
+    }
+
     fn tanh(self) -> Self {
         let value = self.value.tanh();
         let slope = 1.0 - value * value;

@@ -5,7 +5,7 @@ use crate::gpu::Caps;
 use crate::graph::{Capacity, Graph, Plan, Step};
 use crate::kernel::Role;
 use crate::model::arch::{Activation, Arch, Biases, Embed, Head, Mlp, Norm, PoolMode, Position, RopeScaling, Stack};
-use crate::model::forward::{Outputs, Sizes, graph};
+use crate::model::forward::{Choice, Outputs, Sizes, graph};
 use crate::model::rope_table;
 use crate::weights::{DType, HostTensor};
 
@@ -26,6 +26,8 @@ impl Specimen {
             pooler: self.arch.pooler,
             embedding: self.arch.decoder.is_none().then_some((PoolMode::Mean, true)),
             taps: Some(KEYS),
+            // Both ways to greedy ids.
+            choice: if self.arch.encoder.is_some() { Choice::Greedy } else { Choice::Argmax },
             whole: false,
         };
         graph(&self.arch, role, outputs, Sizes { slots: SEQUENCES * KEYS }, &|_| DType::F32)

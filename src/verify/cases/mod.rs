@@ -13,6 +13,7 @@ mod norm;
 mod pool;
 mod qkv;
 mod softmax;
+mod topk;
 
 use crate::graph::step::Step;
 use crate::kernel::{Access, Op, View};
@@ -155,6 +156,7 @@ pub fn of(op: &str) -> Vec<Case> {
         "qkv" => qkv::cases(),
         "pool" => pool::cases(),
         "argmax" => argmax::cases(),
+        "topk" => topk::cases(),
         _ => Vec::new(),
     }
 }

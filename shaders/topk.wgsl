@@ -1,0 +1,101 @@
+// The k best of each row in descending order, and log(sum of exp(scale * x)); a workgroup for each row.
+//
+// Column j is invocation j % WG's, whose columns lie in PARTS parts one after the other. A first pass finds the best of
+// every part. Then, k times, the best of those is the next of the row, and only the part that it came from is searched
+// again, by all invocations together, for its best after the one that was taken. So the row is read once, or twice with
+// the sum. Of equals the lower column is better; a NaN is better than any number.
+@group(0) @binding(2) var<storage, read> x: array<f32>;             // [R, C]
+@group(0) @binding(3) var<storage, read_write> values: array<f32>;  // [R, k]
+@group(0) @binding(4) var<storage, read_write> ids: array<u32>;     // [R, k]
+
+const LOG2_E = 1.4426950408889634;
+// What a part holds once it is exhausted: no better than any element, in a column after all others (exact in f32).
+const LOWEST = -3.4028234663852886e38;
+const NOWHERE = 16777216.0;
+
+// Infinities would not compare with LOWEST.
+fn at(x0: u32, j: u32) -> f32 {
+    return max_nan(x[x0 + j], LOWEST);
+}
+
+fn better(a: f32, b: f32) -> bool {
+    return select(a > b, !is_nan(b), is_nan(a));
+}
+
+// Whether an element comes after the one that was taken.
+fn follows(value: f32, j: u32, taken: f32, column: u32) -> bool {
+    if (is_nan(taken)) { return !is_nan(value) || j > column; }
+    return value < taken || (value == taken && j > column);
+}
+
+// The column of the invocations' best: the lowest of those that have it.
+fn reduce_column(value: f32, column: f32, top: f32, in: Invocation) -> f32 {
+    return -reduce_max(select(-NOWHERE, -column, value == top || is_nan(value)), in);
+}
+
+@compute @workgroup_size(WG)
+fn main(in: Invocation) {
+    let row = linear_group(in.group, in.groups);
+    if (row >= row_count()) { return; }
+    let x0 = c.x_offset + row * c.x_stride;
+    let depth = ((c.cols + WG - 1u) / WG + PARTS - 1u) / PARTS;
+    var best: array<f32, PARTS>;
+    var place: array<f32, PARTS>;
+    for (var p = 0u; p < PARTS; p++) {
+        var top = LOWEST;
+        var column = NOWHERE;
+        let end = min(c.cols, (p + 1u) * depth * WG);
+        for (var j = p * depth * WG + in.local; j < end; j += WG) {
+            let value = at(x0, j);
+            if (better(value, top) || column == NOWHERE) {
+                top = value;
+                column = f32(j);
+            }
+        }
+        best[p] = top;
+        place[p] = column;
+    }
+    for (var i = 0u; i < c.k; i++) {
+        var top = best[0];
+        var column = place[0];
+        for (var p = 1u; p < PARTS; p++) {
+            if (better(best[p], top) || column == NOWHERE) {
+                top = best[p];
+                column = place[p];
+            }
+        }
+        let taken = reduce_max(top, in);
+        let id = min(u32(reduce_column(top, column, taken, in)), c.cols - 1u);
+        if (in.local == 0u) {
+            values[c.v_offset + row * c.v_stride + i] = x[x0 + id];
+            ids[c.i_offset + row * c.i_stride + i] = id;
+        }
+        if (LSE && i == 0u) {
+            let peak = c.scale * x[x0 + id];
+            var sum = 0.0;
+            for (var j = in.local; j < c.cols; j += WG) {
+                sum += power_of_two((c.scale * x[x0 + j] - peak) * LOG2_E);
+            }
+            sum = reduce_sum(sum, in);
+            if (in.local == 0u) { lse_put(c.l_offset + row * c.l_stride, peak + log(sum)); }
+        }
+        let owner = id % WG;
+        let part = id / WG / depth;
+        top = LOWEST;
+        column = NOWHERE;
+        let end = min(c.cols, (part + 1u) * depth * WG);
+        for (var j = (part * depth + in.local) * WG + owner; j < end; j += WG * WG) {
+            let value = at(x0, j);
+            if (follows(value, j, taken, id) && (better(value, top) || column == NOWHERE)) {
+                top = value;
+                column = f32(j);
+            }
+        }
+        let next = reduce_max(top, in);
+        column = reduce_column(top, column, next, in);
+        if (in.local == owner) {
+            best[part] = next;
+            place[part] = column;
+        }
+    }
+}

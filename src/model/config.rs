@@ -235,7 +235,7 @@ pub fn arch(config: &Config, checkpoint: &Checkpoint) -> Result<Arch> {
 }
 
 /// An [`Error::Config`].
-pub(super) fn config_error(file: &str, why: impl Into<String>) -> Error {
+pub(crate) fn config_error(file: &str, why: impl Into<String>) -> Error {
     Error::Config { file: file.to_owned(), why: why.into() }
 }
 

@@ -15,12 +15,13 @@ pub mod names;
 pub mod sentence;
 #[cfg(test)]
 mod tests;
-pub mod wordpiece;
+mod tokenizer_files;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use blueprint::{Blueprint, Files};
 pub use encode::{Encoded, Padded};
+pub use tokenizer_files::TokenizerFiles;
 
 use crate::gpu::Context;
 use crate::graph::{Capacity, Graph, Plan, Session, State, Step, Weights};

@@ -1,7 +1,7 @@
 //! Old folders of GPT-2 and its kin have `vocab.json` and `merges.txt` instead of a `tokenizer.json`; here the ones become the
 //! other.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Value, json};
 
@@ -24,7 +24,9 @@ pub fn tokenizer_json(vocab: &str, merges: &str, settings: &Settings) -> Result<
             return Err(Error::Unsupported { what: format!("the tokenizer of {other:?}"), why: why.into() });
         }
     };
-    let added: Vec<Value> = (settings.special.iter())
+    let own: &[&str] = if around { &["<s>", "<pad>", "</s>", "<unk>", "<mask>"] } else { &["<|endoftext|>"] };
+    let special: BTreeSet<&str> = own.iter().copied().chain(settings.special.iter().map(String::as_str)).collect();
+    let added: Vec<Value> = (special.into_iter())
         .filter_map(|token| {
             let id = ids.get(token)?;
             // A mask takes the space before it, as RoBERTa's does.

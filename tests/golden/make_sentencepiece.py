@@ -25,7 +25,7 @@ TEXTS = [
     "cafe\u0301 e\u0301le\u0300ve", "ﬁne ﬃ Ⅷ ①②③ ½ ㎏ ℃ ™", "ＡＢＣ１２３　ｶﾞｷﾞｸﾞ ﾊﾟ", "\ufdfa \ufb01", "ĳ ǆ ſ", "zero\u200bwidth\u200djoin\ufeff",
     "soft\u00adhyphen", "\u0000\u0001\u001f", "don't can't it's", "▁the▁attention", "▁ ▁▁", "<s> </s> <unk>", "<sep>the<sep> <mask>",
     "the<sep>attention", "<sepp> <se", "I ❤️ GPUs 🚀🔥 👩‍🔬", "שלום مرحبا नमस्ते สวัสดี", "こんにちは世界", "안녕하세요 한글", "한글",
-    "x" * 60, "aaaa bbbb aaaa", "3.14 1984 42", "hello-world hello world", "trailing spaces   ", "\n\nleading", "mixed　　spaces \u2009 here",
+    "x" * 60, "nnnnnnnnn -----------", "aaaa bbbb aaaa", "3.14 1984 42", "hello-world hello world", "trailing spaces   ", "\n\nleading", "mixed　　spaces \u2009 here",
     "ß ẞ ŉ", "Å Å", "x² + y² = z²", "“quotes” ‘single’ – dash — long…",
 ]
 MODELS = {
@@ -36,6 +36,8 @@ MODELS = {
     "bpe": dict(model_type="bpe", user_defined_symbols=["<sep>", "hello-world"], normalization_rule_name="identity"),
     "bpe-bytes": dict(
         model_type="bpe", byte_fallback=True, normalization_rule_name="identity", remove_extra_whitespaces=False, vocab_size=420),
+    "t5": dict(
+        model_type="unigram", pad_id=0, eos_id=1, unk_id=2, bos_id=-1, vocab_size=150, normalization_rule_name="identity"),
     "suffix": dict(model_type="unigram", treat_whitespace_as_suffix=True, normalization_rule_name="identity"),
 }
 

@@ -5,12 +5,13 @@ use serde::Deserialize;
 
 use super::*;
 
-const MODELS: [(&str, &[u8]); 6] = [
+const MODELS: [(&str, &[u8]); 7] = [
     ("unigram", include_bytes!("../../../tests/golden/sentencepiece/unigram.model")),
     ("unigram-plain", include_bytes!("../../../tests/golden/sentencepiece/unigram-plain.model")),
     ("unigram-bytes", include_bytes!("../../../tests/golden/sentencepiece/unigram-bytes.model")),
     ("bpe", include_bytes!("../../../tests/golden/sentencepiece/bpe.model")),
     ("bpe-bytes", include_bytes!("../../../tests/golden/sentencepiece/bpe-bytes.model")),
+    ("t5", include_bytes!("../../../tests/golden/sentencepiece/t5.model")),
     ("suffix", include_bytes!("../../../tests/golden/sentencepiece/suffix.model")),
 ];
 
@@ -76,7 +77,7 @@ fn sound(bytes: &[u8]) {
 
 proptest! {
     #[test]
-    fn changed_bytes_never_panic(model in 0usize..6, changes in prop::collection::vec((any::<u32>(), any::<u8>()), 1..8)) {
+    fn changed_bytes_never_panic(model in 0usize..7, changes in prop::collection::vec((any::<u32>(), any::<u8>()), 1..8)) {
         let mut bytes = MODELS[model].1.to_vec();
         let len = bytes.len();
         // The pieces and settings are few beside the normaliser's rules: half the changes are made there.
@@ -86,7 +87,7 @@ proptest! {
     }
 
     #[test]
-    fn cut_files_never_panic(model in 0usize..6, at in any::<u32>(), end in any::<u32>()) {
+    fn cut_files_never_panic(model in 0usize..7, at in any::<u32>(), end in any::<u32>()) {
         let bytes = MODELS[model].1;
         let (at, end) = (at as usize % bytes.len(), end as usize % bytes.len());
         sound(&bytes[..end]);

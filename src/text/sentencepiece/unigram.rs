@@ -1,6 +1,6 @@
 //! The likeliest pieces of a text under a unigram model (Kudo 2018), by Viterbi's algorithm.
 //!
-//! Ties and roundings follow google/sentencepiece's optimised encoder: sums are made in f64 and kept in f32.
+//! Ties and roundings follow google/sentencepiece's optimised encoder: sums are f32, and of equals the first stays.
 
 use super::proto::{Kind, Piece};
 use crate::text::sorted::Sorted;
@@ -51,11 +51,11 @@ impl Unigram {
     pub fn encode(&self, text: &str, pieces: &Sorted, unknown: u32) -> Vec<(usize, usize, u32)> {
         let mut ends: Vec<Option<Best>> = vec![None; text.len() + 1];
         for (start, char) in text.char_indices() {
-            let so_far = f64::from(ends[start].map_or(0.0, |best| best.score));
-            let mut offer = |len: usize, score: f64, id: u32| {
+            let so_far = ends[start].map_or(0.0, |best| best.score);
+            let mut offer = |len: usize, score: f32, id: u32| {
                 let score = score + so_far;
-                if ends[start + len].is_none_or(|best| score > f64::from(best.score)) {
-                    ends[start + len] = Some(Best { score: score as f32, start, id });
+                if ends[start + len].is_none_or(|best| score > best.score) {
+                    ends[start + len] = Some(Best { score, start, id });
                 }
             };
             let mut single = false;
@@ -65,7 +65,7 @@ impl Unigram {
                 single |= len == char.len_utf8();
             }
             if !single {
-                offer(char.len_utf8(), f64::from(self.unknown), unknown);
+                offer(char.len_utf8(), self.unknown, unknown);
             }
         }
         let mut path = Vec::new();
@@ -78,10 +78,10 @@ impl Unigram {
         path
     }
 
-    fn score(&self, score: Score, len: usize) -> f64 {
+    fn score(&self, score: Score, len: usize) -> f32 {
         match score {
-            Score::Learned(score) => f64::from(score),
-            Score::Always => f64::from(len as f32 * self.best) - 0.1,
+            Score::Learned(score) => score,
+            Score::Always => len as f32 * self.best - 0.1,
         }
     }
 }

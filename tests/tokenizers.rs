@@ -201,3 +201,22 @@ fn bad_folders_are_refused() {
     assert!(message(merges).contains("merges.txt"));
     assert!(message(&[("tokenizer_config.json", b"[]")]).contains("tokenizer_config.json"));
 }
+
+/// The built-in model's letters and sounds.
+#[test]
+fn built_in_characters() {
+    let config = include_bytes!("../assets/g2p-en-us/config.json");
+    let tokenizer = Tokenizer::from_files(&files(&[("config.json", config)])).expect("a tokenizer");
+    let words: Value = serde_json::from_str(include_str!("../assets/g2p-en-us/golden.json")).expect("JSON");
+    let words = words.as_array().expect("words");
+    assert_eq!(words.len(), 31);
+    for word in words {
+        let text = word["word"].as_str().expect("a word");
+        assert_eq!(tokenizer.encode(text).expect("ids").ids, ids(&word["input_ids"]), "{text}");
+        let greedy = ids(&word["greedy_ids"]);
+        assert_eq!(Some(tokenizer.decode(&greedy).expect("text").as_str()), word["phonemes"].as_str(), "{text}");
+        // The decoder starts with 1 and then begins the word with 1.
+        let target = tokenizer.encode_target(word["phonemes"].as_str().expect("sounds")).expect("ids").ids;
+        assert_eq!(target, greedy[1..], "{text}");
+    }
+}

@@ -1,5 +1,7 @@
 //! The command line of wgformer: `wgformer --help`.
 
+mod attend;
+mod chat;
 mod device;
 mod embed;
 mod forward;
@@ -31,6 +33,7 @@ struct Cli {
 enum Command {
     Embed(embed::Args),
     Forward(forward::Args),
+    Attend(attend::Args),
     Verify(verify::Args),
     Info(info::Args),
     Plan(plan::Args),
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Embed(args) => embed::run(&cli.device, args),
         Command::Forward(args) => forward::run(&cli.device, args),
+        Command::Attend(args) => attend::run(&cli.device, args),
         Command::Verify(args) => verify::run(&cli.device, args),
         Command::Info(args) => info::run(&cli.device, args),
         Command::Plan(args) => plan::run(&cli.device, args),

@@ -1,5 +1,5 @@
 //! `cargo xtask test`: brings what the tests need, then runs all of them. `--all` repeats the GPU tests on a second,
-//! stricter software adapter.
+//! stricter software adapter, and tests the attention page in a browser.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -11,7 +11,11 @@ const LAVAPIPE: &str = "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json";
 const SWIFTSHADER: &str = "/usr/lib/chromium/vk_swiftshader_icd.json";
 const FEATURES: &str = "wgformer/text,wgformer/blocking";
 const MINILM: &str = "target/models/minilm";
-const EXAMPLES: [&str; 4] = ["ops", "graph", "model", "shared_device"];
+/// Where the browser's driver and the pages are.
+const BROWSER: &str = "target/browser";
+/// Drives the browser; from npm.
+const PLAYWRIGHT: &str = "playwright-core@1.65.1";
+const EXAMPLES: [&str; 5] = ["ops", "graph", "model", "shared_device", "attention"];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -49,6 +53,7 @@ fn test(all: bool) -> Result<(), String> {
     }
     if all {
         swiftshader()?;
+        browser(lavapipe.as_deref())?;
     }
     println!("xtask: all passed in {:.0} s", began.elapsed().as_secs_f64());
     Ok(())
@@ -86,6 +91,22 @@ fn swiftshader() -> Result<(), String> {
     }
     let mut tests = cargo(&["test", "--package", "wgformer", "--features", FEATURES, "--tests"]);
     run("tests on SwiftShader", on(Some(SWIFTSHADER), &mut tests))
+}
+
+/// The page of `attend`, in headless Chromium.
+fn browser(driver: Option<&str>) -> Result<(), String> {
+    for (program, package) in [("node", "nodejs"), ("npm", "npm"), ("chromium", "chromium")] {
+        if !which(program) {
+            apt(package)?;
+        }
+    }
+    let npm = ["install", "--silent", "--no-save", "--prefix", BROWSER, PLAYWRIGHT];
+    run("the browser's driver", Command::new("npm").args(npm))?;
+    let page = format!("{BROWSER}/minilm.html");
+    let text = "The cat slept because it was tired.";
+    let attend = ["run", "--package", "wgformer-cli", "--", "attend", "--model", MINILM, text, "--output", &page];
+    run("a page", on(driver, &mut cargo(&attend)))?;
+    run("the page in Chromium", Command::new("node").args(["tests/browser/attend.mjs", &page]))
 }
 
 fn cargo(args: &[&str]) -> Command {

@@ -11,7 +11,7 @@ use wgformer::Error;
 use wgformer::model::TokenizerFiles;
 
 /// Steps that a template may take; real ones take some thousands.
-const FUEL: u64 = 10_000_000;
+const FUEL: u64 = 2_000_000;
 /// Special tokens by their keys, for templates that write them.
 const TOKENS: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 

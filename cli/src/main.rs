@@ -1,6 +1,7 @@
 //! The command line of wgformer: `wgformer --help`.
 
 mod attend;
+#[cfg_attr(not(test), expect(dead_code, reason = "`generate --chat` is to call it"))]
 mod chat;
 mod device;
 mod embed;

@@ -113,9 +113,12 @@ fn encoder(model: &Model, tokenizer: &Tokenizer, ids: &[u32]) -> Result<Map, Fai
 fn labels(tokenizer: &Tokenizer, ids: &[u32], side: Side) -> Vec<String> {
     let label = |&id: &u32| {
         let token = tokenizer.token(id, side).unwrap_or_else(|| format!("#{id}"));
-        match (side, tokenizer.decode(&[id])) {
-            (Side::Source, _) if !token.contains(['\u{120}', '\u{10a}']) && token.is_ascii() => token,
-            (_, Ok(text)) if !text.trim().is_empty() && !text.contains('\u{fffd}') => {
+        // Decoding is the target's, which may have other tokens.
+        if token.is_ascii() || tokenizer.token(id, Side::Target).as_ref() != Some(&token) {
+            return token;
+        }
+        match tokenizer.decode(&[id]) {
+            Ok(text) if !text.trim().is_empty() && !text.contains('\u{fffd}') => {
                 let start = if token.starts_with(['\u{120}', '\u{2581}']) { "\u{2581}" } else { "" };
                 format!("{start}{}", text.trim())
             }

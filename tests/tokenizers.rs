@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use wgformer::Error;
-use wgformer::model::TokenizerFiles;
+use wgformer::model::{Blueprint, Files, TokenizerFiles};
 use wgformer::text::{Side, TargetToken, Tokenizer};
 
 fn files(list: &[(&str, &[u8])]) -> TokenizerFiles {
@@ -219,4 +219,30 @@ fn built_in_characters() {
         let target = tokenizer.encode_target(word["phonemes"].as_str().expect("sounds")).expect("ids").ids;
         assert_eq!(target, greedy[1..], "{text}");
     }
+}
+
+/// The model's limits: texts are cut before the end token, and ids that it does not have are another model's.
+#[test]
+fn limits_of_a_model() {
+    let read = |name: &str| std::fs::read(format!("tests/golden/bert-tiny/{name}")).expect(name);
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    let blueprint = Blueprint::from_files(Files {
+        texts: [
+            ("config.json".to_owned(), text(read("config.json"))),
+            ("tokenizer_config.json".to_owned(), r#"{"tokenizer_class": "T5Tokenizer"}"#.to_owned()),
+        ]
+        .into(),
+        weights: vec![("model.safetensors".to_owned(), read("model.safetensors"))],
+        sentencepiece: vec![("spiece.model".to_owned(), model("t5"))],
+        ..Files::default()
+    })
+    .expect("a model");
+    let tokenizer = Tokenizer::of(&blueprint).expect("a tokenizer");
+    let short = tokenizer.encode("the attention").expect("ids");
+    assert!(!short.truncated && short.ids.ends_with(&[1]), "{short:?}");
+    let long = tokenizer.encode(&"the attention ".repeat(40)).expect("ids");
+    assert_eq!((long.ids.len(), long.truncated, long.ids.last()), (40, true, Some(&1)));
+    assert_eq!(tokenizer.encode_plain(&"the ".repeat(60)).expect("ids").len(), 60);
+    let error = tokenizer.encode("<extra_id_0>").expect_err("an id beyond the model's words").to_string();
+    assert!(error.contains("id 249") && error.contains("101 words") && error.contains("does not fit"), "{error}");
 }

@@ -100,8 +100,8 @@ fn bad_input() {
         assert!(line.contains(why) && line.lines().count() == 1, "{why}: {line}");
     }
     assert!(!page.exists() && !other.exists());
-    let left = std::fs::read_dir(&model).expect("a folder").filter(|e| {
-        e.as_ref().is_ok_and(|e| e.file_name().to_string_lossy().contains(".part"))
-    });
+    let left = std::fs::read_dir(&model)
+        .expect("a folder")
+        .filter(|e| e.as_ref().is_ok_and(|e| e.file_name().to_string_lossy().contains(".part")));
     assert_eq!(left.count(), 0, "something was left behind");
 }

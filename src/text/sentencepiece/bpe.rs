@@ -26,10 +26,16 @@ struct Part {
 type Join = (Ordered, Reverse<usize>, usize, usize);
 
 /// A finite score, ordered.
-#[derive(PartialEq, PartialOrd)]
+#[derive(PartialEq)]
 struct Ordered(f32);
 
 impl Eq for Ordered {}
+
+impl PartialOrd for Ordered {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl Ord for Ordered {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {

@@ -114,12 +114,12 @@ fn split(charsmap: &[u8]) -> Result<(Vec<u32>, String)> {
     let len = u32::from_le_bytes(*len) as usize;
     let (trie, replacements) = rest
         .split_at_checked(len)
-        .filter(|_| len % 4 == 0)
+        .filter(|_| len.is_multiple_of(4))
         .ok_or_else(|| wrong("its normaliser's rules are shorter than they say"))?;
-    let (units, _) = trie.as_chunks::<4>();
+    let units = trie.chunks_exact(4).map(|unit| unit.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte)));
     let replacements = std::str::from_utf8(replacements).map_err(|_| wrong("a replacement of its is not UTF-8"))?;
     if replacements.split('\0').any(|replacement| replacement.len() > MAX_RULE) {
         return Err(wrong("a replacement of its is absurdly long"));
     }
-    Ok((units.iter().map(|&unit| u32::from_le_bytes(unit)).collect(), replacements.to_owned()))
+    Ok((units.collect(), replacements.to_owned()))
 }

@@ -81,7 +81,7 @@ proptest! {
         let mut bytes = MODELS[model].1.to_vec();
         let len = bytes.len();
         // The pieces and settings are few beside the normaliser's rules: half the changes are made there.
-        let near = |at: u32| if at % 2 == 0 { at as usize % len } else { at as usize % len.min(4000) };
+        let near = |at: u32| if at.is_multiple_of(2) { at as usize % len } else { at as usize % len.min(4000) };
         changes.into_iter().for_each(|(at, to)| bytes[near(at)] = to);
         sound(&bytes);
     }

@@ -163,7 +163,7 @@ fn from_bytes(change: impl Fn(&mut Tensors)) -> wgformer::Result<Blueprint> {
     Blueprint::from_files(Files {
         texts: [("config.json".to_owned(), config)].into(),
         weights: vec![("model.safetensors".into(), bytes)],
-        tokenizer: None,
+        ..Files::default()
     })
 }
 

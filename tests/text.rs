@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use wgformer::blocking::block_on;
-use wgformer::model::{Blueprint, Model, wordpiece};
-use wgformer::text::{Embedded, Tokenizer};
+use wgformer::model::{Blueprint, Model};
+use wgformer::text::{Embedded, Tokenizer, wordpiece};
 
 /// Elements are near 0.05. Measured: 4e-7 on the CPU, 3e-7 on lavapipe and on SwiftShader, whose `exp` is off by 1e-5.
 const TOLERANCE: f32 = 4e-6;

@@ -23,7 +23,7 @@ use crate::output::{Failure, note, print, progress};
 Without TEXT, standard input gives one text a line (UTF-8; an empty line is a text too). Texts beyond the model's limit are
 cut, with a notice on standard error.")]
 pub struct Args {
-    /// A Hugging Face or sentence-transformers folder with config.json, model.safetensors and tokenizer.json
+    /// A Hugging Face or sentence-transformers folder with config.json, model.safetensors and tokenizer files
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     /// At most so many texts in one step: more is faster, less needs less memory; the vectors are the same

@@ -159,14 +159,15 @@ fn weights(name: &str, queries: &Padded, keys: &Padded, layers: Vec<Vec<f32>>) -
 }
 
 /// A file beside its place, there until it is complete; removed if it never is.
-struct Part<'a> {
+pub struct Part<'a> {
     target: &'a Path,
     path: PathBuf,
     file: File,
 }
 
 impl<'a> Part<'a> {
-    fn create(target: &'a Path) -> Result<Self, Failure> {
+    /// Begins a file; it has to be possible to write one there.
+    pub fn create(target: &'a Path) -> Result<Self, Failure> {
         let wrong = |why: &str| {
             Failure::new(format!("{}: {why}; --output wants a file in a folder that can be written", target.display()))
         };
@@ -181,7 +182,8 @@ impl<'a> Part<'a> {
         Ok(Self { target, path, file })
     }
 
-    fn finish(mut self, bytes: &[u8]) -> Result<(), Failure> {
+    /// Writes all of it, and puts it in its place.
+    pub fn finish(mut self, bytes: &[u8]) -> Result<(), Failure> {
         let written = self.file.write_all(bytes).and_then(|()| self.file.sync_all());
         let renamed = written.and_then(|()| std::fs::rename(&self.path, self.target));
         renamed.map_err(|e| Failure::new(format!("{}: {e}; nothing was written", self.target.display())))

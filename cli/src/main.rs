@@ -1,6 +1,9 @@
 //! The command line of wgformer: `wgformer --help`.
 
+mod attend;
 mod bench;
+#[cfg_attr(not(test), expect(dead_code, reason = "`generate --chat` is to call it"))]
+mod chat;
 mod device;
 mod embed;
 mod forward;
@@ -33,6 +36,7 @@ struct Cli {
 enum Command {
     Embed(embed::Args),
     Forward(forward::Args),
+    Attend(attend::Args),
     Verify(verify::Args),
     Info(info::Args),
     Plan(plan::Args),
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Embed(args) => embed::run(&cli.device, args),
         Command::Forward(args) => forward::run(&cli.device, args),
+        Command::Attend(args) => attend::run(&cli.device, args),
         Command::Verify(args) => verify::run(&cli.device, args),
         Command::Info(args) => info::run(&cli.device, args),
         Command::Plan(args) => plan::run(&cli.device, args),

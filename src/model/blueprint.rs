@@ -11,7 +11,7 @@ use super::forward::{Outputs, Sizes, graph};
 use super::names::{self, Source};
 use super::sentence::SentenceConfig;
 use super::tables;
-use super::wordpiece;
+use super::tokenizer_files::{OLD, SETTINGS, TokenizerFiles};
 use crate::generate::Settings;
 use crate::graph::{Graph, Kind, Rows};
 use crate::kernel::Role;
@@ -27,7 +27,7 @@ pub struct Blueprint {
     generation: Settings,
     checkpoint: Checkpoint,
     sources: HashMap<String, Source>,
-    tokenizer: Option<Vec<u8>>,
+    tokenizer: TokenizerFiles,
     #[cfg(feature = "text")]
     text: std::sync::OnceLock<crate::text::Tokenizer>,
 }
@@ -41,6 +41,8 @@ pub struct Files {
     pub weights: Vec<(String, Vec<u8>)>,
     /// `tokenizer.json`.
     pub tokenizer: Option<Vec<u8>>,
+    /// SentencePiece models by name: `source.spm`, `target.spm`, `spiece.model` and so on.
+    pub sentencepiece: Vec<(String, Vec<u8>)>,
 }
 
 impl Blueprint {
@@ -60,11 +62,7 @@ impl Blueprint {
         let inner = dir.join(&sentence.transformer);
         let config = Config::read(&inner)?;
         let checkpoint = Checkpoint::open(&inner)?;
-        let path = inner.join("tokenizer.json");
-        let tokenizer = match path.is_file() {
-            true => Some(std::fs::read(&path).map_err(|e| Error::io(&path, e))?),
-            false => old_tokenizer(&|name| config::read_text(&inner.join(name)))?,
-        };
+        let tokenizer = TokenizerFiles::read(&inner)?;
         let generation = config::read_text(&inner.join("generation_config.json"))?;
         Self::build(&config, generation, checkpoint, sentence, tokenizer)
     }
@@ -76,10 +74,14 @@ impl Blueprint {
         let path = sentence.transformer.join("config.json");
         let missing = || Error::Config { file: "config.json".into(), why: "is not among the files".into() };
         let config = Config::parse("config.json", &text(&path)?.ok_or_else(missing)?)?;
-        let tokenizer = match files.tokenizer {
-            None => old_tokenizer(&|name| text(&sentence.transformer.join(name)))?,
-            some => some,
-        };
+        let mut tokenizer = TokenizerFiles::default();
+        for name in SETTINGS.iter().chain(&OLD) {
+            if let Some(text) = text(&sentence.transformer.join(name))? {
+                tokenizer.insert(*name, text.into_bytes());
+            }
+        }
+        files.sentencepiece.into_iter().for_each(|(name, bytes)| tokenizer.insert(name, bytes));
+        files.tokenizer.into_iter().for_each(|json| tokenizer.insert("tokenizer.json", json));
         let generation = text(&sentence.transformer.join("generation_config.json"))?;
         Self::build(&config, generation, Checkpoint::from_shards(files.weights)?, sentence, tokenizer)
     }
@@ -89,7 +91,7 @@ impl Blueprint {
         generation: Option<String>,
         checkpoint: Checkpoint,
         sentence: SentenceConfig,
-        tokenizer: Option<Vec<u8>>,
+        tokenizer: TokenizerFiles,
     ) -> Result<Self> {
         let generation = generation.map(|text| Config::parse("generation_config.json", &text)).transpose()?;
         let family = Family::of(config)?;
@@ -132,9 +134,9 @@ impl Blueprint {
         &self.sentence
     }
 
-    /// `tokenizer.json`, or what an old folder's `vocab.txt` makes of it, where there is one.
-    pub fn tokenizer(&self) -> Option<&[u8]> {
-        self.tokenizer.as_deref()
+    /// The files that say how text becomes ids, those that there are.
+    pub fn tokenizer_files(&self) -> &TokenizerFiles {
+        &self.tokenizer
     }
 
     /// The tokenizer, parsed at the first call.
@@ -264,10 +266,4 @@ impl Blueprint {
             ),
         }
     }
-}
-
-/// What `tokenizer.json` would be in a folder that has only `vocab.txt`.
-fn old_tokenizer(read: &dyn Fn(&str) -> Result<Option<String>>) -> Result<Option<Vec<u8>>> {
-    let Some(vocab) = read("vocab.txt")? else { return Ok(None) };
-    wordpiece::tokenizer_json(&vocab, read("tokenizer_config.json")?.as_deref()).map(Some)
 }

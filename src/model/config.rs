@@ -343,7 +343,7 @@ impl Config {
 }
 
 /// An [`Error::Config`].
-pub(super) fn config_error(file: &str, why: impl Into<String>) -> Error {
+pub(crate) fn config_error(file: &str, why: impl Into<String>) -> Error {
     Error::Config { file: file.to_owned(), why: why.into() }
 }
 

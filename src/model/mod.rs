@@ -28,7 +28,7 @@ mod tables;
 mod teacher;
 #[cfg(test)]
 mod tests;
-pub mod wordpiece;
+mod tokenizer_files;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -37,6 +37,7 @@ pub use encode::Encoded;
 pub use padded::Padded;
 pub use tables::rope_table;
 pub use teacher::Forced;
+pub use tokenizer_files::TokenizerFiles;
 
 use crate::gpu::Context;
 use crate::graph::{Capacity, Graph, Plan, Session, State, Step, Weights};

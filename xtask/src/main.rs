@@ -1,5 +1,5 @@
 //! `cargo xtask test`: brings what the tests need, then runs all of them. `--all` draws more cases, repeats the GPU tests
-//! on a second, stricter software adapter, and builds the library for browsers.
+//! on a second, stricter software adapter, builds the library for browsers, and tests the attention page in one.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -13,7 +13,11 @@ const FEATURES: &str = "wgformer/text,wgformer/blocking";
 const MINILM: &str = "target/models/minilm";
 /// What browsers run.
 const WASM: &str = "wasm32-unknown-unknown";
-const EXAMPLES: [&str; 4] = ["ops", "graph", "model", "shared_device"];
+/// Where the browser's driver and the pages are.
+const BROWSER: &str = "target/browser";
+/// Drives the browser; from npm.
+const PLAYWRIGHT: &str = "playwright-core@1.65.1";
+const EXAMPLES: [&str; 5] = ["ops", "graph", "model", "shared_device", "attention"];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -54,6 +58,7 @@ fn test(all: bool) -> Result<(), String> {
         run("more drawn cases", on(lavapipe.as_deref(), drawn.env("WGFORMER_DRAWS", "20")))?;
         swiftshader()?;
         wasm()?;
+        browser(lavapipe.as_deref())?;
     }
     println!("xtask: all passed in {:.0} s", began.elapsed().as_secs_f64());
     Ok(())
@@ -109,6 +114,22 @@ fn wasm() -> Result<(), String> {
         &format!("the library for {WASM}"),
         build.env("CARGO_TARGET_DIR", "target/wasm").env("RUSTFLAGS", "-D warnings"),
     )
+}
+
+/// The page of `attend`, in headless Chromium.
+fn browser(driver: Option<&str>) -> Result<(), String> {
+    for (program, package) in [("node", "nodejs"), ("npm", "npm"), ("chromium", "chromium")] {
+        if !which(program) {
+            apt(package)?;
+        }
+    }
+    let npm = ["install", "--silent", "--no-save", "--prefix", BROWSER, PLAYWRIGHT];
+    run("the browser's driver", Command::new("npm").args(npm))?;
+    let page = format!("{BROWSER}/minilm.html");
+    let text = "The cat slept because it was tired.";
+    let attend = ["run", "--package", "wgformer-cli", "--", "attend", "--model", MINILM, text, "--output", &page];
+    run("a page", on(driver, &mut cargo(&attend)))?;
+    run("the page in Chromium", Command::new("node").args(["tests/browser/attend.mjs", &page]))
 }
 
 fn cargo(args: &[&str]) -> Command {

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::config::{Config, config_error};
 use crate::Result;
+use crate::model::config::{Config, config_error};
 
 /// What `tokenizer.json` would be: BERT's normaliser and pre-tokeniser, WordPiece over the words of `vocab` (one a line, the line's
 /// number is the id), `[CLS]` before and `[SEP]` after. `config` is the text of `tokenizer_config.json`, where there is one.

@@ -298,6 +298,7 @@ fn changed(name: &str, tensor: &str, change: impl Fn(&mut Vec<f32>)) -> wgformer
         texts: [("config.json".to_owned(), config)].into(),
         weights: vec![("model.safetensors".into(), write_safetensors(&list).expect("bytes"))],
         tokenizer: None,
+        ..Files::default()
     })
 }
 

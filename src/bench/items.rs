@@ -3,7 +3,7 @@
 use super::{cost, minilm};
 use crate::graph::step::Step;
 use crate::graph::{Capacity, Graph, Kind, Rows};
-use crate::kernel::{Argmax, Attention, Embed, Gate, Keys, Matmul, Norm, Op, Pool, Qkv, Role, Softmax, View};
+use crate::kernel::{Argmax, Attention, Embed, Gate, Keys, Matmul, Norm, Op, Pool, Qkv, Role, Softmax, Topk, View};
 use crate::model::arch::{Activation, PoolMode};
 use crate::verify::cases::{Case, Random};
 use crate::weights::DType;
@@ -130,6 +130,7 @@ fn cases() -> Vec<Case> {
         qkv(12, 4, 64, 1024),
         pool(8, 128, 384),
         argmax(8, 30522),
+        topk(8, 8192, 5),
     ]
 }
 
@@ -225,4 +226,9 @@ fn pool(batch: usize, len: usize, cols: usize) -> Case {
 fn argmax(rows: usize, cols: usize) -> Case {
     let op = Argmax { x: matrix(rows, cols), ids: View::dense(rows, 1, DType::U32) };
     Case::rows(format!("argmax/{rows}x{cols}"), op)
+}
+
+fn topk(rows: usize, cols: usize, k: usize) -> Case {
+    let (values, ids, lse) = (matrix(rows, k), View::dense(rows, k, DType::U32), Some(matrix(rows, 1)));
+    Case::rows(format!("topk/{rows}x{cols}/{k}"), Topk { x: matrix(rows, cols), values, ids, lse, scale: 1.0 })
 }

@@ -4,7 +4,7 @@ use super::items::Job;
 use crate::Result;
 use crate::graph::step::Step;
 use crate::kernel::Role;
-use crate::model::arch::{Activation, Arch, Embed, Head, Mlp, Norm, Position, Stack};
+use crate::model::arch::{Activation, Arch, Embed, Mlp, Norm, Position, Stack};
 use crate::model::forward::{Outputs, Sizes, graph};
 use crate::verify::zoo;
 use crate::weights::{DType, HostTensor};
@@ -25,19 +25,11 @@ pub(super) fn job(batch: usize, len: usize) -> Job {
         mlp: Mlp { act: Activation::Gelu, gated: false },
         position: Position::Learned { max: 512, offset: 0 },
         scale: 1.0 / 32f32.sqrt(),
-        biases: true,
         embed_norm: true,
-        final_norm: false,
+        ..Stack::default()
     };
-    let arch = Arch {
-        vocab: VOCAB,
-        encoder: Some(stack),
-        decoder: None,
-        embed: Embed { scale: 1.0, types: 2 },
-        pooler: false,
-        head: Head::None,
-        pad_token: None,
-    };
+    let embed = Embed { scale: 1.0, types: 2 };
+    let arch = Arch { vocab: VOCAB, encoder: Some(stack), embed, ..Arch::default() };
     let outputs = Outputs { hidden: true, ..Outputs::default() };
     let graph = graph(&arch, Role::Full, outputs, Sizes::default(), &|_| DType::F32);
     let step = Step::packed(&vec![len; batch]).with_ids((0..batch).flat_map(|sequence| ids(sequence, len)).collect());

@@ -82,5 +82,6 @@ fn shader(case: &Case) -> Shader {
         }
         Op::Pool(op) => ("bench/plain_pool", all(&op.y), vec![number("C", op.y.cols), number("LEN", len)]),
         Op::Argmax(op) => ("bench/plain_argmax", op.x.rows, vec![number("C", op.x.cols)]),
+        Op::Topk(op) => ("bench/plain_topk", op.x.rows, vec![number("C", op.x.cols), number("K", op.values.cols)]),
     }
 }

@@ -163,6 +163,17 @@ fn streams_never_split_characters() {
     }
 }
 
+/// Special tokens are no text, however many there are.
+#[test]
+fn streams_keep_spaces() {
+    let tokenizer = Tokenizer::from_files(&case("mbart")).expect("a tokenizer");
+    let word = tokenizer.id("\u{2581}attention").or(tokenizer.id("\u{2581}is")).expect("a word");
+    let ids = [[word; 40].as_slice(), &[2; 40], &[word; 3]].concat();
+    let text = tokenizer.decode(&ids).expect("text");
+    assert_eq!(text.split(' ').count(), 43);
+    assert_eq!(streamed(&tokenizer, &ids), text);
+}
+
 #[test]
 fn spaces_are_cleaned_up_where_the_folder_says_so() {
     let json = json!({

@@ -35,12 +35,12 @@ impl<'a> Stream<'a> {
         if self.ids.len() > WINDOW && sure.len() == text.len() {
             let kept = self.ids.split_off(self.ids.len() - OVERLAP);
             let start = self.tokenizer.decode(&kept)?;
-            if text.ends_with(&start) {
-                self.given = start.len();
-                self.ids = kept;
-            } else {
-                // The cut fell within a character: another place will do.
+            // A cut within a character shows at the start of every later text, so only lengths count; but after nothing the
+            // next word would lose its space.
+            if start.is_empty() {
                 self.ids.extend(kept);
+            } else {
+                (self.ids, self.given) = (kept, start.len());
             }
         }
         Ok(new)

@@ -8,6 +8,7 @@ Each `NAME.model` differs from the others in algorithm, normaliser or spaces; `g
 ids, the pieces and the text that they decode to. Training text is made here, from the words below.
 """
 import json
+import os
 import pathlib
 import random
 
@@ -49,10 +50,12 @@ def corpus():
 
 def main():
     OUT.mkdir(exist_ok=True)
+    # A model remembers the path it was written to.
+    os.chdir(OUT)
     golden = []
     for name, options in MODELS.items():
         options = dict(dict(vocab_size=170, character_coverage=1.0, minloglevel=2, num_threads=1), **options)
-        sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(corpus()), model_prefix=str(OUT / name), **options)
+        sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(corpus()), model_prefix=name, **options)
         (OUT / f"{name}.vocab").unlink()
         model = sentencepiece.SentencePieceProcessor(model_file=str(OUT / f"{name}.model"))
         texts = []

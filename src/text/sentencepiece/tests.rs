@@ -48,6 +48,22 @@ fn pieces_are_sentencepieces() {
     }
 }
 
+/// Of equally good ways the one whose last piece starts first stays, as in the sentencepiece package.
+#[test]
+fn ties_go_to_the_first() {
+    let piece = |text: &str, score: f32, kind: u8| {
+        let mut bytes = vec![0x0a, text.len() as u8 + 9, 0x0a, text.len() as u8];
+        bytes.extend(text.bytes().chain([0x15]).chain(score.to_le_bytes()).chain([0x18, kind]));
+        bytes
+    };
+    // Without a dummy prefix.
+    let normalizer = vec![0x1a, 2, 0x18, 0];
+    let bytes = [piece("<unk>", 0.0, 2), piece("a", -1.0, 1), piece("aa", -1.0, 1), normalizer].concat();
+    let ids: Vec<u32> =
+        SentencePiece::from_bytes(&bytes).unwrap().encode("aaa").into_iter().map(|(id, _)| id).collect();
+    assert_eq!(ids, [1, 2]);
+}
+
 #[test]
 fn damage_is_told() {
     let message = |bytes: &[u8]| SentencePiece::from_bytes(bytes).unwrap_err().to_string();

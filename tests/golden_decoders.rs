@@ -4,8 +4,10 @@ mod common;
 
 use common::block_on;
 use wgformer::model::arch::{Activation, Arch, Biases, Head, Position, RopeScaling, Stack};
+use wgformer::model::forward::Outputs;
 use wgformer::model::{Blueprint, Files, Forced, Model, Padded};
 use wgformer::weights::{Checkpoint, Values, write_safetensors};
+use wgformer::{Capacity, Context, Role, Step};
 
 /// f32 moves these models by up to 2.5e-5, the smallest flip by twice this at least.
 const TOLERANCE: f32 = 2e-4;
@@ -315,4 +317,60 @@ fn copies_are_the_same_or_refused() {
     let golden = Golden::open("mbart");
     let got = golden.forward(&Model::on_cpu(blueprint), true).expect("forced");
     assert!(golden.distance(&got) > 0.1);
+}
+
+/// The first row (which is not padded) through the cache: some tokens at once, then one by one.
+fn cached(gpu: &Context, golden: &Golden) -> Vec<f32> {
+    let model = block_on(Model::build(gpu, golden.blueprint())).expect("a model");
+    let arch = model.blueprint().arch();
+    let (len, memory) = (golden.target.len, golden.source.as_ref().map_or(0, |source| source.len));
+    let capacity = Capacity { tokens: len.max(memory), sequences: 1, memory, keys: len };
+    let plans = arch.roles().iter().map(|&role| model.plan(role, Outputs::default(), capacity).expect("a plan"));
+    let mut session = block_on(model.session(plans.collect::<Vec<_>>())).expect("a session");
+    let ids = |batch: &Padded| batch.ids[..batch.len].iter().map(|&id| id as u32).collect::<Vec<_>>();
+    let positions = |stack: &Option<Stack>, batch: &Padded| {
+        stack.as_ref().expect("a stack").position.of_row(&batch.ids[..batch.len])
+    };
+    let mut steps = Vec::new();
+    if let Some(source) = &golden.source {
+        let mut step = Step::default();
+        step.push(&positions(&arch.encoder, source));
+        steps.push((Role::Full, step.with_ids(ids(source))));
+    }
+    let (ids, positions) = (ids(&golden.target), positions(&arch.decoder, &golden.target));
+    let slots: Vec<u32> = (0..len as u32).collect();
+    for (first, end) in std::iter::once((0, 4)).chain((4..len).map(|at| (at, at + 1))) {
+        let mut step = Step::default();
+        step.push_cached(end - first, &slots[..end]);
+        step.positions = positions[first..end].to_vec();
+        let role = if first == 0 { Role::Prefill } else { Role::Decode };
+        steps.push((role, step.with_ids(ids[first..end].to_vec()).with_memory(&[memory])));
+    }
+    let mut logits = Vec::new();
+    for (role, step) in steps {
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        session.record(&mut encoder, role, &step).expect("recorded");
+        let buffer = session.buffer("logits").expect("logits");
+        let later = gpu.read_later(&mut encoder, buffer, 0, 4 * arch.vocab as u64);
+        gpu.queue().submit([encoder.finish()]);
+        let row = block_on(later.floats(gpu)).expect("logits");
+        logits.extend(if role == Role::Full { vec![] } else { row });
+    }
+    logits
+}
+
+#[test]
+fn the_cache_gives_the_same_logits() {
+    let gpu = common::context();
+    for name in GOLDENS {
+        let golden = Golden::open(name);
+        let want = golden.tensors.get("logits").expect("logits").to_f32();
+        let columns = want.len() / golden.target.batch / golden.target.len;
+        let want = &want[3 * columns..golden.target.len * columns];
+        let got = cached(&gpu, &golden);
+        assert_eq!(got.len(), want.len());
+        let apart = want.iter().zip(&got).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        println!("{name}: {apart:e}");
+        assert!(apart < TOLERANCE && got.iter().all(|x| x.is_finite()), "{name}: off by {apart}");
+    }
 }

@@ -18,7 +18,7 @@ fn files() -> Files {
     Files {
         texts: [("config.json".to_owned(), config)].into(),
         weights: vec![("model.safetensors".into(), read("model.safetensors"))],
-        tokenizer: None,
+        ..Files::default()
     }
 }
 

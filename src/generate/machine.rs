@@ -13,12 +13,9 @@ use crate::kernel::{Role, topk};
 use crate::model::Blueprint;
 use crate::model::arch::Arch;
 use crate::model::forward::{Choice, Outputs, Sizes};
+use crate::model::padded::{STEP_TOKENS, chunks, most_sequences, most_tokens};
 use crate::reference::Tensor;
-use crate::weights::HostTensor;
 use crate::{Error, Result};
-
-/// Prompt tokens of one step, at most; a longer prompt goes alone.
-const STEP_TOKENS: usize = 4096;
 
 /// What a batch needs of a device.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,13 +36,12 @@ impl Job {
     pub fn new(arch: &Arch, inputs: Inputs<'_>, settings: &Settings, limits: &[usize]) -> Self {
         let (vocab, beams) = (arch.vocab, settings.num_beams);
         let lengths: Vec<usize> = inputs.prompts.iter().map(Vec::len).collect();
-        let chunks = chunks(&lengths);
-        let most = |of: &dyn Fn(&Range<usize>) -> usize| chunks.iter().map(of).max().unwrap_or(0).max(1);
-        let prompt = most(&|chunk| lengths[chunk.clone()].iter().sum());
+        let chunks = chunks(lengths.iter().copied(), STEP_TOKENS, usize::MAX);
+        let prompt = most_tokens(&chunks, &lengths);
         let memory = inputs.sources.iter().map(Vec::len).sum();
         let (rows, keys) = (beams * lengths.len(), beams * limits.iter().sum::<usize>());
         let new: usize = limits.iter().zip(&lengths).map(|(limit, length)| limit - length).sum();
-        let sequences = most(&|chunk| chunk.len());
+        let sequences = most_sequences(&chunks);
         let mut capacities = vec![
             (Role::Prefill, Capacity { tokens: prompt, sequences, memory, keys: prompt }),
             (Role::Decode, Capacity { tokens: rows.max(1), sequences: rows.max(1), memory, keys: keys.max(1) }),
@@ -59,15 +55,15 @@ impl Job {
     }
 
     /// The graph of each role, with its capacity.
-    pub fn graphs<'a>(&'a self, parts: &'a dyn Parts) -> impl Iterator<Item = (Role, Capacity, Graph)> + 'a {
+    pub fn graphs<'a>(&'a self, blueprint: &'a Blueprint) -> impl Iterator<Item = (Role, Capacity, Graph)> + 'a {
         let outputs = Outputs { choice: self.choice, ..Outputs::default() };
-        let graph = move |role| parts.graph(role, outputs, Sizes { slots: self.slots });
+        let graph = move |role| blueprint.graph(role, outputs, Sizes { slots: self.slots });
         self.capacities.iter().map(move |&(role, capacity)| (role, capacity, graph(role)))
     }
 
     /// The plan of each role.
-    pub fn plans(&self, caps: &Caps, parts: &dyn Parts) -> Result<Vec<Plan>> {
-        self.graphs(parts).map(|(role, capacity, graph)| Plan::compile(caps, &graph, role, capacity)).collect()
+    pub fn plans(&self, caps: &Caps, blueprint: &Blueprint) -> Result<Vec<Plan>> {
+        self.graphs(blueprint).map(|(role, capacity, graph)| Plan::compile(caps, &graph, role, capacity)).collect()
     }
 }
 
@@ -85,43 +81,6 @@ fn choice(settings: &Settings, vocab: usize) -> Choice {
     let k = wanted.saturating_add(settings.most_banned()).min(topk::MOST).min(vocab);
     let scale = if settings.do_sample { 1.0 / settings.temperature } else { 1.0 };
     Choice::Top { k, scale }
-}
-
-/// Neighbouring prompts that fit one step.
-fn chunks(lengths: &[usize]) -> Vec<Range<usize>> {
-    let mut chunks: Vec<Range<usize>> = Vec::new();
-    let mut held = 0;
-    for (i, &length) in lengths.iter().enumerate() {
-        match chunks.last_mut() {
-            Some(last) if held + length <= STEP_TOKENS => {
-                last.end = i + 1;
-                held += length;
-            }
-            _ => {
-                chunks.push(i..i + 1);
-                held = length;
-            }
-        }
-    }
-    chunks
-}
-
-/// A model's graphs and where their weights come from.
-pub(crate) trait Parts: Sync {
-    /// The graph of a role.
-    fn graph(&self, role: Role, outputs: Outputs, sizes: Sizes) -> Graph;
-    /// A weight.
-    fn tensor(&self, name: &str, shape: [usize; 2]) -> Result<HostTensor>;
-}
-
-impl Parts for Blueprint {
-    fn graph(&self, role: Role, outputs: Outputs, sizes: Sizes) -> Graph {
-        Self::graph(self, role, outputs, sizes)
-    }
-
-    fn tensor(&self, name: &str, shape: [usize; 2]) -> Result<HostTensor> {
-        Self::tensor(self, name, shape)
-    }
 }
 
 /// A device at work on a job.
@@ -142,7 +101,7 @@ struct Cpu<'a> {
     state: &'a Mutex<State<f32>>,
     persistent: HashMap<String, Tensor<f32>>,
     graphs: Vec<(Role, Graph)>,
-    parts: &'a dyn Parts,
+    blueprint: &'a Blueprint,
 }
 
 impl<'a> Machine<'a> {
@@ -152,9 +111,9 @@ impl<'a> Machine<'a> {
     }
 
     /// The CPU's; weights that are loaded stay in the state.
-    pub fn cpu(state: &'a Mutex<State<f32>>, parts: &'a dyn Parts, job: &Job) -> Self {
-        let graphs = job.graphs(parts).map(|(role, _, graph)| (role, graph)).collect();
-        Self::of(Device::Cpu(Cpu { state, persistent: HashMap::new(), graphs, parts }), job)
+    pub fn cpu(state: &'a Mutex<State<f32>>, blueprint: &'a Blueprint, job: &Job) -> Self {
+        let graphs = job.graphs(blueprint).map(|(role, _, graph)| (role, graph)).collect();
+        Self::of(Device::Cpu(Cpu { state, persistent: HashMap::new(), graphs, blueprint }), job)
     }
 
     fn of(device: Device<'a>, job: &Job) -> Self {
@@ -266,7 +225,7 @@ impl Cpu<'_> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // Others may use the same weights between two steps, with persistent tensors of their own.
         state.swap(&mut self.persistent);
-        let result = state.run(graph, step, &|name, shape| self.parts.tensor(name, shape));
+        let result = state.run(graph, step, &|name, shape| self.blueprint.tensor(name, shape));
         state.swap(&mut self.persistent);
         result
     }

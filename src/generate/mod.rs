@@ -27,6 +27,7 @@ use crate::graph::{Plan, Step};
 use crate::kernel::Role;
 use crate::model::Model;
 use crate::model::arch::{Arch, Stack};
+use crate::model::padded::check_ids;
 use crate::{Error, Result};
 use machine::{Job, Machine};
 use search::Search;
@@ -162,27 +163,14 @@ fn check(arch: &Arch, inputs: Inputs<'_>, settings: &Settings) -> Result<Vec<usi
         if sources != prompts {
             return Err(Error::input("decoder prompts", format!("{prompts} given for {sources} sources")));
         }
-        inputs.sources.iter().try_for_each(|ids| check_ids("source", ids, arch.vocab, encoder))?;
+        inputs.sources.iter().try_for_each(|ids| check_ids("source", ids, arch.vocab, encoder.position.max()))?;
     }
     let limit = |ids: &Vec<u32>| {
-        check_ids("prompt", ids, arch.vocab, decoder)?;
-        settings.limit(ids.len(), decoder.position.max())
+        let positions = decoder.position.max();
+        check_ids("prompt", ids, arch.vocab, positions)?;
+        settings.limit(ids.len(), positions)
     };
     inputs.prompts.iter().map(limit).collect()
-}
-
-fn check_ids(what: &'static str, ids: &[u32], vocab: usize, stack: &Stack) -> Result<()> {
-    let most = stack.position.max();
-    if ids.is_empty() {
-        return Err(Error::input(what, "has no tokens; give at least one"));
-    }
-    if ids.len() > most {
-        return Err(Error::input(what, format!("{} tokens, the model has {most} positions; shorten it", ids.len())));
-    }
-    match ids.iter().find(|&&id| id as usize >= vocab) {
-        Some(id) => Err(Error::input(what, format!("{id} is outside the vocabulary of {vocab}"))),
-        None => Ok(()),
-    }
 }
 
 /// The encoder's step: sources packed, with the positions that their model counts.

@@ -226,17 +226,10 @@ impl Settings {
     /// # Errors
     /// [`Error::Input`] where that leaves no room.
     pub(crate) fn limit(&self, prompt: usize, positions: usize) -> Result<usize> {
-        if prompt == 0 {
-            return Err(Error::input("prompt", "has no tokens; give at least one"));
-        }
-        if prompt > positions {
-            let why = format!("{prompt} tokens, the model has {positions} positions; shorten it");
-            return Err(Error::input("prompt", why));
-        }
         let total = match (self.max_new_tokens, self.max_length) {
             (Some(new), _) => {
                 // The last token is never fed.
-                let most = (positions - prompt).saturating_add(1);
+                let most = positions.saturating_sub(prompt).saturating_add(1);
                 if new > most {
                     let why = format!(
                         "{new} asked for after a prompt of {prompt}; the model has {positions} positions, so at most {most}"

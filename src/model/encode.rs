@@ -2,11 +2,11 @@
 
 use super::arch::Stack;
 use super::forward::Outputs;
-use super::padded::{Padded, chunks, most_sequences, most_tokens, spread, spread_weights};
+use super::padded::{Padded, STEP_TOKENS, check_ids, chunks, most_sequences, most_tokens, spread, spread_weights};
 use super::{Blueprint, Model};
+use crate::Result;
 use crate::graph::{Capacity, Step};
 use crate::kernel::Role;
-use crate::{Error, Result};
 
 /// What an encoder makes of a [`Padded`] batch, f32, row-major; zeros at padded rows.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,27 +22,22 @@ pub struct Encoded {
 /// What messages call a batch's tensors.
 pub(super) const INPUTS: [&str; 3] = ["input_ids", "attention_mask", "token_type_ids"];
 
-/// Tokens of one step, at most; a longer sequence goes alone.
-const STEP_TOKENS: usize = 4096;
-
 impl Model {
     /// One vector for each list of token ids, pooled and scaled as the folder says (else the mean, unscaled).
     ///
     /// Sequences are packed without padding; what shares a step with a sequence changes no bit of its vector.
     ///
     /// # Errors
-    /// [`Error::Input`] for an empty list, an id outside the vocabulary, or more ids than the model has positions.
+    /// [`crate::Error::Input`] for an empty list, an id outside the vocabulary, or more ids than the model has positions.
     pub async fn embed_ids(&self, texts: &[Vec<u32>]) -> Result<Vec<Vec<f32>>> {
         self.embed_ids_in_batches(texts, usize::MAX).await
     }
 
     /// As [`Self::embed_ids`], with at most `sequences` (and at least one) in one step: less memory, the same bits.
     pub async fn embed_ids_in_batches(&self, texts: &[Vec<u32>], sequences: usize) -> Result<Vec<Vec<f32>>> {
-        for ids in texts {
-            self.check_ids(ids)?;
-        }
+        let (stack, vocab) = (self.encoder()?, self.blueprint().arch().vocab);
+        texts.iter().try_for_each(|ids| check_ids("ids", ids, vocab, stack.position.max()))?;
         let outputs = self.blueprint().embedding();
-        let stack = self.encoder()?;
         let width = stack.width;
         let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
         let chunks = chunks(lengths.iter().copied(), self.step_tokens(stack, width), sequences);
@@ -62,7 +57,7 @@ impl Model {
     /// original position.
     ///
     /// # Errors
-    /// [`Error::Input`] for shapes that disagree, a mask that is not 0 or 1, ids outside the vocabulary, more columns
+    /// [`crate::Error::Input`] for shapes that disagree, a mask that is not 0 or 1, ids outside the vocabulary, more columns
     /// than the model has positions.
     pub async fn encode(&self, batch: &Padded, attentions: bool) -> Result<Encoded> {
         let (arch, stack) = (self.blueprint().arch(), self.encoder()?);
@@ -106,21 +101,6 @@ impl Model {
         let ffn = stack.ffn * if stack.mlp.gated { 2 } else { 1 };
         let qkv = (stack.heads + 2 * stack.kv_heads) * stack.head_dim;
         (self.binding_bytes() / (4 * widest.max(ffn).max(qkv))).clamp(1, STEP_TOKENS)
-    }
-
-    fn check_ids(&self, ids: &[u32]) -> Result<()> {
-        let (vocab, most) = (self.blueprint().arch().vocab, self.encoder()?.position.max());
-        if ids.is_empty() {
-            return Err(Error::input("ids", "a sequence has no tokens; give at least one"));
-        }
-        if ids.len() > most {
-            let why = format!("{} tokens, the model has {most} positions; truncate the text", ids.len());
-            return Err(Error::input("ids", why));
-        }
-        match ids.iter().find(|&&id| id as usize >= vocab) {
-            Some(id) => Err(Error::input("ids", format!("{id} is outside the vocabulary of {vocab}"))),
-            None => Ok(()),
-        }
     }
 }
 

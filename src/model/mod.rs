@@ -20,7 +20,7 @@ mod mistral;
 #[cfg(test)]
 mod mutations;
 pub mod names;
-mod padded;
+pub(crate) mod padded;
 mod qwen;
 pub mod sentence;
 mod t5;

@@ -21,6 +21,9 @@ pub struct Padded {
     pub types: Vec<i64>,
 }
 
+/// Tokens of one step, at most; a longer sequence goes alone.
+pub(crate) const STEP_TOKENS: usize = 4096;
+
 impl Padded {
     /// Refuses shapes that disagree and values that the model does not know.
     pub(super) fn check(&self, names: [&'static str; 3], vocab: usize, types: usize, most: usize) -> Result<()> {
@@ -102,8 +105,23 @@ pub(super) fn spread_weights(
     }
 }
 
+/// Refuses a list of ids that the model cannot take: `what` it is, and the positions that there are.
+pub(crate) fn check_ids(what: &'static str, ids: &[u32], vocab: usize, positions: usize) -> Result<()> {
+    if ids.is_empty() {
+        return Err(Error::input(what, "has no tokens; give at least one"));
+    }
+    if ids.len() > positions {
+        let why = format!("{} tokens, the model has {positions} positions; shorten it", ids.len());
+        return Err(Error::input(what, why));
+    }
+    match ids.iter().find(|&&id| id as usize >= vocab) {
+        Some(id) => Err(Error::input(what, format!("{id} is outside the vocabulary of {vocab}"))),
+        None => Ok(()),
+    }
+}
+
 /// Neighbouring sequences that fit one step.
-pub(super) fn chunks(lengths: impl Iterator<Item = usize>, tokens: usize, sequences: usize) -> Vec<Range<usize>> {
+pub(crate) fn chunks(lengths: impl Iterator<Item = usize>, tokens: usize, sequences: usize) -> Vec<Range<usize>> {
     let mut chunks: Vec<Range<usize>> = Vec::new();
     let mut held = 0;
     for (i, len) in lengths.enumerate() {
@@ -122,11 +140,11 @@ pub(super) fn chunks(lengths: impl Iterator<Item = usize>, tokens: usize, sequen
 }
 
 /// The most tokens that any chunk has, at least one.
-pub(super) fn most_tokens(chunks: &[Range<usize>], lengths: &[usize]) -> usize {
+pub(crate) fn most_tokens(chunks: &[Range<usize>], lengths: &[usize]) -> usize {
     chunks.iter().map(|c| lengths[c.clone()].iter().sum()).max().unwrap_or(0).max(1)
 }
 
 /// The most sequences that any chunk has, at least one.
-pub(super) fn most_sequences(chunks: &[Range<usize>]) -> usize {
+pub(crate) fn most_sequences(chunks: &[Range<usize>]) -> usize {
     chunks.iter().map(Range::len).max().unwrap_or(1)
 }

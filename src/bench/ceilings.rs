@@ -1,8 +1,6 @@
 //! An adapter's own ceilings, each the best of several kernels: a kernel's speed is told as a share of them.
 
-use wgpu::util::DeviceExt;
-
-use super::kernel::{Kernel, submit};
+use super::kernel::Kernel;
 use crate::{Context, Result};
 
 /// What an adapter reaches when it does nothing else.
@@ -35,7 +33,7 @@ pub fn ceilings(gpu: &Context) -> Result<Ceilings> {
 fn fma_rate(gpu: &Context, width: u32) -> Result<f64> {
     // Enough invocations for any device; turns of the loop so that a software adapter needs some milliseconds.
     let (groups, fma) = if gpu.caps().cpu { (256, 2048 * 64) } else { (16_384, 128 * 64) };
-    let out = storage(gpu, u64::from(groups * width) * 4);
+    let out = storage(gpu, u64::from(groups * width) * 4)?;
     let mut best = 0.0f64;
     for (file, chains, turn) in
         [("bench/fma_vec4", 0, 16 * 4), ("bench/fma_scalar", 16, 16 * 16), ("bench/fma_scalar", 12, 16 * 12)]
@@ -52,42 +50,30 @@ fn fma_rate(gpu: &Context, width: u32) -> Result<f64> {
 /// Copying, and reading from a buffer.
 fn buffer_rates(gpu: &Context, width: u32) -> Result<(f64, f64)> {
     const GROUPS: u32 = 1024;
-    let (source, copy) = (storage(gpu, BYTES), storage(gpu, BYTES));
+    let (source, copy) = (storage(gpu, BYTES)?, storage(gpu, BYTES)?);
     let numbers = [("WG", width)];
     let kernel = Kernel::new(gpu, "bench/copy", &numbers, &[entry(0, &copy), entry(1, &source)])?;
     let copy = 2.0 * BYTES as f64 / seconds(gpu, &kernel, GROUPS)? * 1e-9;
-    let sums = storage(gpu, u64::from(GROUPS * width) * 4);
+    let sums = storage(gpu, u64::from(GROUPS * width) * 4)?;
     let kernel = Kernel::new(gpu, "bench/read_buffer", &numbers, &[entry(0, &sums), entry(1, &source)])?;
     Ok((copy, BYTES as f64 / seconds(gpu, &kernel, GROUPS)? * 1e-9))
 }
 
 fn texture_rate(gpu: &Context, width: u32) -> Result<f64> {
-    // Rows of 2048 texels of 16 bytes.
-    let rows = (BYTES / 16 / 2048) as u32;
-    let texture = gpu.device().create_texture(&wgpu::TextureDescriptor {
-        label: Some("read"),
-        size: wgpu::Extent3d { width: 2048, height: rows, depth_or_array_layers: 1 },
-        mip_level_count: 1,
-        sample_count: 1,
-        dimension: wgpu::TextureDimension::D2,
-        format: wgpu::TextureFormat::Rgba32Float,
-        usage: wgpu::TextureUsages::STORAGE_BINDING,
-        view_formats: &[],
-    });
+    // Rows of whole turns of the kernel's loop, up to 64 invocations wide.
+    const WIDE: u32 = 3 * 8 * 64;
+    let rows = BYTES as u32 / 16 / WIDE;
+    let texture = gpu.texture("read", WIDE, rows, wgpu::TextureFormat::Rgba32Float)?;
     let view = texture.create_view(&Default::default());
     let texels = wgpu::BindGroupEntry { binding: 1, resource: wgpu::BindingResource::TextureView(&view) };
-    let sums = storage(gpu, u64::from(rows * width) * 4);
+    let sums = storage(gpu, u64::from(rows * width) * 4)?;
     let kernel = Kernel::new(gpu, "bench/read_texture", &[("WG", width)], &[entry(0, &sums), texels])?;
-    Ok(BYTES as f64 / seconds(gpu, &kernel, rows)? * 1e-9)
+    Ok(16.0 * f64::from(rows * WIDE) / seconds(gpu, &kernel, rows)? * 1e-9)
 }
 
 /// Written once, so that its pages are there.
-fn storage(gpu: &Context, size: u64) -> wgpu::Buffer {
-    gpu.device().create_buffer_init(&wgpu::util::BufferInitDescriptor {
-        label: Some("ceilings"),
-        contents: &vec![0; size as usize],
-        usage: wgpu::BufferUsages::STORAGE,
-    })
+fn storage(gpu: &Context, size: u64) -> Result<wgpu::Buffer> {
+    gpu.buffer_of("ceilings", &vec![0; size as usize], wgpu::BufferUsages::STORAGE)
 }
 
 fn entry(binding: u32, buffer: &wgpu::Buffer) -> wgpu::BindGroupEntry<'_> {
@@ -99,7 +85,7 @@ fn seconds(gpu: &Context, kernel: &Kernel, groups: u32) -> Result<f64> {
     let once = |count| {
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         kernel.record(&mut encoder, groups, count);
-        submit(gpu, encoder.finish())
+        gpu.submit_and_wait(encoder)
     };
     let (mut work, mut idle) = (once(1)?, once(0)?);
     for _ in 0..REPEATS {

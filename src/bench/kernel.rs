@@ -1,10 +1,8 @@
-//! A kernel outside the registry, and waiting for the device with a clock in hand.
-
-use std::time::{Duration, Instant};
+//! A kernel outside the registry.
 
 use crate::gpu::link::bench_source;
 use crate::gpu::{gpu_error, now_or_never};
-use crate::{Context, Error, Result};
+use crate::{Context, Result};
 
 /// A shader of `shaders/bench/` over some resources.
 pub(super) struct Kernel {
@@ -53,13 +51,4 @@ impl Kernel {
             pass.dispatch_workgroups(groups, 1, 1);
         }
     }
-}
-
-/// Submits, and blocks until the device has done it: a future that polls would take a core from a software adapter.
-pub(super) fn submit(gpu: &Context, commands: wgpu::CommandBuffer) -> Result<Duration> {
-    let start = Instant::now();
-    gpu.queue().submit([commands]);
-    let waited = gpu.device().poll(wgpu::PollType::wait_indefinitely());
-    waited.map_err(|e| Error::DeviceLost(e.to_string()))?;
-    Ok(start.elapsed())
 }

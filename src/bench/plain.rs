@@ -1,8 +1,6 @@
 //! The simplest bodies: what anyone would write first, an invocation for each output or each row over plain buffers.
 //! How much faster than these a kernel is says what its own cleverness is worth on an adapter.
 
-use wgpu::util::DeviceExt;
-
 use super::kernel::Kernel;
 use crate::kernel::{Access, Op, View};
 use crate::verify::cases::Case;
@@ -31,11 +29,11 @@ impl Plain {
                 Access::Read => case.bytes(arg.name),
                 Access::Write => vec![0; 4 * arg.handle.end()],
             };
-            buffers.push(gpu.device().create_buffer_init(&wgpu::util::BufferInitDescriptor {
-                label: Some(arg.name),
-                contents: &contents,
-                usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
-            }));
+            buffers.push(gpu.buffer_of(
+                arg.name,
+                &contents,
+                wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
+            )?);
         }
         let entries: Vec<_> = args
             .iter()

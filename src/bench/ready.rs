@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::items::{Item, Job, What};
 use super::plain::Plain;
-use super::{check, kernel, minilm};
+use super::{check, minilm};
 use crate::graph::{Capacity, Plan, Session, Weights};
 use crate::kernel::Access;
 use crate::verify::cases::Case;
@@ -92,7 +92,7 @@ impl Ready {
                 }
             }
         }
-        kernel::submit(&self.gpu, encoder.finish())
+        self.gpu.submit_and_wait(encoder)
     }
 
     /// Its session and what that replays; plain bodies have none.
@@ -119,7 +119,7 @@ impl Ready {
         let missing = || Error::Unsupported { what: name.into(), why: "there is no such buffer".into() };
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
         let later = self.gpu.read_later(&mut encoder, buffer.ok_or_else(missing)?, 0, bytes as u64);
-        kernel::submit(&self.gpu, encoder.finish())?;
+        self.gpu.submit_and_wait(encoder)?;
         later.bytes(&self.gpu).await
     }
 }

@@ -75,6 +75,22 @@ impl Context {
     }
 }
 
+#[cfg(not(target_arch = "wasm32"))]
+impl Context {
+    /// Submits, and blocks until the device has done it: a future that polls would take a core from a software adapter.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`].
+    pub(crate) fn submit_and_wait(&self, encoder: wgpu::CommandEncoder) -> Result<std::time::Duration> {
+        let commands = encoder.finish();
+        let start = std::time::Instant::now();
+        self.queue().submit([commands]);
+        let waited = self.device().poll(wgpu::PollType::wait_indefinitely());
+        waited.map_err(|e| Error::DeviceLost(e.to_string()))?;
+        Ok(start.elapsed())
+    }
+}
+
 impl Download {
     /// Records a copy of `size` bytes from `offset` of a buffer to byte `to`.
     pub(crate) fn copy(

@@ -1,8 +1,8 @@
 //! Where the time of a replay goes, op by op.
 
 use super::{Session, Step};
+use crate::Result;
 use crate::kernel::Role;
-use crate::{Error, Result};
 
 /// What one dispatch of a plan took, the copies into its mirrors included.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +26,7 @@ impl Session {
     /// as by so many replays. Submits for the caller.
     ///
     /// # Errors
-    /// As [`Self::begin`]; [`Error::DeviceLost`]; [`Error::Unsupported`] in a browser without such queries.
+    /// As [`Self::begin`]; [`crate::Error::DeviceLost`]; [`crate::Error::Unsupported`] in a browser without such queries.
     pub async fn profile(&mut self, role: Role, step: &Step, repeats: usize) -> Result<Vec<OpTime>> {
         let mut runs: Vec<Vec<f64>> = Vec::new();
         for _ in 0..=repeats.max(1) {
@@ -53,7 +53,7 @@ impl Session {
         #[cfg(not(target_arch = "wasm32"))]
         return self.waited(role, step);
         #[cfg(target_arch = "wasm32")]
-        Err(Error::Unsupported {
+        Err(crate::Error::Unsupported {
             what: "profiling".into(),
             why: "the device has no TIMESTAMP_QUERY_INSIDE_ENCODERS, and a browser has no other clock for it".into(),
         })
@@ -73,8 +73,7 @@ impl Session {
         }
         let size = 8 * u64::from(count);
         let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
-        let descriptor = wgpu::BufferDescriptor { label, size, usage, mapped_at_creation: false };
-        let resolved = gpu.device().create_buffer(&descriptor);
+        let resolved = gpu.buffer("profile", size, usage)?;
         encoder.resolve_query_set(&set, 0..count, &resolved, 0);
         let later = gpu.read_later(&mut encoder, &resolved, 0, size);
         gpu.queue().submit([encoder.finish()]);
@@ -88,23 +87,15 @@ impl Session {
     fn waited(&mut self, role: Role, step: &Step) -> Result<Vec<f64>> {
         let gpu = self.gpu.clone();
         let encoder = || gpu.device().create_command_encoder(&Default::default());
-        let submit = |encoder: wgpu::CommandEncoder| {
-            let commands = encoder.finish();
-            let start = std::time::Instant::now();
-            gpu.queue().submit([commands]);
-            let waited = gpu.device().poll(wgpu::PollType::wait_indefinitely());
-            waited.map_err(|e| Error::DeviceLost(e.to_string()))?;
-            Ok(start.elapsed().as_secs_f64())
-        };
         let mut first = encoder();
         let mut cursor = self.begin(&mut first, role, step)?;
-        submit(first)?;
+        gpu.submit_and_wait(first)?;
         let mut times = Vec::new();
         while cursor.remaining() > 0 {
             let mut next = encoder();
             cursor.record(&mut next, 1)?;
-            let idle = submit(encoder())?;
-            times.push((submit(next)? - idle).max(0.0));
+            let idle = gpu.submit_and_wait(encoder())?;
+            times.push(gpu.submit_and_wait(next)?.saturating_sub(idle).as_secs_f64());
         }
         Ok(times)
     }

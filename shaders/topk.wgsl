@@ -3,7 +3,8 @@
 // Column j is invocation j % WG's, whose columns lie in PARTS parts one after the other. A first pass finds the best of
 // every part. Then, k times, the best of those is the next of the row, and only the part that it came from is searched
 // again, by all invocations together, for its best after the one that was taken. So the row is read once, or twice with
-// the sum. Of equals the lower column is better; a NaN is better than any number.
+// the sum. Of equals the lower column is better; a NaN is better than any number. A turn of a loop over a row
+// takes four columns: see argmax.wgsl.
 @group(0) @binding(2) var<storage, read> x: array<f32>;             // [R, C]
 @group(0) @binding(3) var<storage, read_write> values: array<f32>;  // [R, k]
 @group(0) @binding(4) var<storage, read_write> ids: array<u32>;     // [R, k]
@@ -45,11 +46,14 @@ fn main(in: Invocation) {
         var top = LOWEST;
         var column = NOWHERE;
         let end = min(c.cols, (p + 1u) * depth * WG);
-        for (var j = p * depth * WG + in.local; j < end; j += WG) {
-            let value = at(x0, j);
-            if (better(value, top) || column == NOWHERE) {
-                top = value;
-                column = f32(j);
+        for (var j0 = p * depth * WG + in.local; j0 < end; j0 += 4u * WG) {
+            for (var e = 0u; e < 4u; e++) { // unroll
+                let j = j0 + e * WG;
+                let value = at(x0, min(j, end - 1u));
+                if (j < end && (better(value, top) || column == NOWHERE)) {
+                    top = value;
+                    column = f32(j);
+                }
             }
         }
         best[p] = top;
@@ -73,8 +77,12 @@ fn main(in: Invocation) {
         if (LSE && i == 0u) {
             let peak = c.scale * x[x0 + id];
             var sum = 0.0;
-            for (var j = in.local; j < c.cols; j += WG) {
-                sum += power_of_two((c.scale * x[x0 + j] - peak) * LOG2_E);
+            for (var j0 = in.local; j0 < c.cols; j0 += 4u * WG) {
+                for (var e = 0u; e < 4u; e++) { // unroll
+                    let j = j0 + e * WG;
+                    let share = power_of_two((c.scale * x[x0 + min(j, c.cols - 1u)] - peak) * LOG2_E);
+                    sum += select(0.0, share, j < c.cols);
+                }
             }
             sum = reduce_sum(sum, in);
             if (in.local == 0u) { lse_put(c.l_offset + row * c.l_stride, peak + log(sum)); }

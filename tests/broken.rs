@@ -43,10 +43,10 @@ const BREAKS: &[Break] = &[
     broken("matmul", "matvec", " + residual_at(", " - residual_at(", "residual 1"),
 
     broken("softmax", "softmax", "row % c.causal + 1u", "row % c.causal", "causal Some(3)"),
-    broken("softmax", "softmax", "if (j < count)", "if (j <= count)", "causal Some(3)"),
+    broken("softmax", "softmax", "if (at < count)", "if (at <= count)", "causal Some(3)"),
     broken("softmax", "softmax", "c.scale * ", "", "scale 0.125"),
     broken("softmax", "softmax", " / sum;", ";", "59 columns"),
-    broken("softmax", "softmax", "x[x0 + j]", "x[x0 + j + 1u]", "59 columns"),
+    broken("softmax", "softmax", "x[x0 + at]", "x[x0 + at + 1u]", "59 columns"),
 
     broken("norm", "norm", " + c.eps)", ")", "eps 5e-1"),
     broken("norm", "norm", "element(row, j) - mean;", "element(row, j);", "a large mean"),
@@ -103,17 +103,17 @@ const BREAKS: &[Break] = &[
     broken("pool", "pool", "if (NORMALIZE)", "if (!NORMALIZE)", "Mean normalize false"),
     broken("pool", "pool", "span.len - 1u", "span.len - 2u", "Last normalize false"),
 
-    broken("argmax", "argmax", "max(first, -f32(j))", "min(first, -f32(j))", "59 columns"),
+    broken("argmax", "argmax", "max(first, -f32(at))", "min(first, -f32(at))", "59 columns"),
     broken("argmax", "argmax", " || is_nan(value)", "", "the first NaN"),
     broken("argmax", "argmax", "value == top", "value != top", "59 columns"),
-    broken("argmax", "argmax", "j < c.cols; j += WG) { top", "j + 1u < c.cols; j += WG) { top", "the last column"),
+    broken("argmax", "argmax", "WG, c.cols - 1u)]", "WG, c.cols - 2u)]", "the last column"),
 
     broken("topk", "topk", "value == taken && j > column", "value == taken && j >= column", "5 of"),
     broken("topk", "topk", "reduce_column(top, column, next, in);", "f32(id);", "128 of 3000"),
     broken("topk", "topk", "j < end; j += WG * WG", "j + WG < end; j += WG * WG", "128 of 3000"),
     broken("topk", "topk", "return !is_nan(value) || j > column;", "return !is_nan(value);", "NaNs in their order"),
     broken("topk", "topk", "peak + log(sum)", "log(sum)", "97 columns"),
-    broken("topk", "topk", "(c.scale * x[x0 + j] - peak)", "(x[x0 + j] - peak)", "scale 4"),
+    broken("topk", "topk", "(c.scale * x[x0 + min(j,", "(x[x0 + min(j,", "scale 4"),
 ];
 
 /// The cases of ops have no packed weights; those of a model's plan have.

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use wgformer::blocking::block_on;
 use wgformer::kernel::{
-    Argmax, Attention, Batch, Embed, Gate, Keys, Layout, Matmul, Norm, Op, Pool, Qkv, Similarity, Softmax, View,
+    Argmax, Attention, Batch, Embed, Gate, Keys, Layout, Matmul, Norm, Op, Pool, Qkv, Similarity, Softmax, Topk, View,
 };
 use wgformer::model::arch::Activation::{self, Gelu, GeluTanh, None as Plain, Relu, Silu, Tanh};
 use wgformer::model::arch::PoolMode;
@@ -328,4 +328,33 @@ fn argmax() {
         case.special("x", row, at[1] % cols, value).special("x", row, at[2] % cols, value)
     };
     holds("argmax", vec(shape.prop_map(draw), SHAPES));
+}
+
+#[test]
+fn topk() {
+    holds(
+        "topk",
+        any::<bool>().prop_flat_map(|sum| {
+            let shape = (1..40usize, size(2000), any::<usize>(), any::<[usize; 3]>(), 0.1f32..4.0, spread(), places());
+            let draw =
+                move |(rows, cols, k, at, scale, spread, places): (usize, usize, usize, [usize; 3], _, _, Vec<_>)| {
+                    let k = 1 + k % cols.min(128);
+                    let (values, ids) = (matrix(rows, k), View::dense(rows, k, DType::U32));
+                    let op = Topk { x: matrix(rows, cols), values, ids, lse: sum.then(|| matrix(rows, 1)), scale };
+                    let case = placed(Case::rows("", op), &places).around("x", 0.0, spread);
+                    // The same value twice in a row, somewhere: the lower column comes first.
+                    let row = at[0] % rows;
+                    case.special("x", row, at[1] % cols, 9.0).special("x", row, at[2] % cols, 9.0)
+                };
+            vec(shape.prop_map(draw), SHAPES)
+        }),
+    );
+}
+
+#[test]
+fn every_op_is_drawn() {
+    let source = include_str!("drawn.rs");
+    for op in kernel::ALL {
+        assert!(source.contains(&format!("\"{op}\",")), "{op}");
+    }
 }

@@ -4,6 +4,8 @@ use crate::kernel::{Argmax, View};
 pub(super) fn cases() -> Vec<Case> {
     let mut cases: Vec<_> = SIZES.iter().map(|&n| Case::rows(format!("{n} columns"), plain(3, n))).collect();
     cases.push(Case::rows("70000 columns at odd places", plain(2, 70_000)).odd());
+    // See `cases::attention`: two looks at each would be too many turns of 8 lanes.
+    cases.push(Case::rows("300000 columns", plain(1, 300_000)).special("x", 0, 299_000, 1e30));
     cases.push(Case::rows("many rows", plain(MANY, 3)).large());
     let top = |name: &str, cols: &[usize], value: f32| {
         let case = Case::rows(name, plain(3, 111)).odd();

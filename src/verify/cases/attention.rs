@@ -17,8 +17,8 @@ pub(super) fn cases() -> Vec<Case> {
     let step = Step::packed(&[65]).with_memory(&[1025]);
     cases.push(Case::new("1025 keys", op(&step, Keys::Memory, 1, 1, 8), step));
     // Mesa's software driver ends all loops of an invocation after 65,535 turns: a turn for each quad would be too many.
-    let step = Step::packed(&[2]).with_memory(&[4500]);
-    cases.push(Case::new("4500 keys", op(&step, Keys::Memory, 1, 1, 64), step));
+    let step = Step::packed(&[2]).with_memory(&[1200]);
+    cases.push(Case::new("1200 keys of 256", op(&step, Keys::Memory, 1, 1, 256), step).large());
     cases.extend(masks());
     cases.extend(specials());
     let lengths = [1; 16_500];

@@ -21,13 +21,11 @@ fn main(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let g = linear_group(group, groups);
-    let tiles = step[c.tiles_at + 1u];
-    let h = g / tiles;
+    let tile = tile_of(group, groups);
+    let h = tile.head;
     if (h >= c.heads) { return; }
-    let tile = step[c.tiles_at] + 2u * (g % tiles);
-    let span = span_of(step[tile]);
-    let i = step[tile + 1u] + local;
+    let span = tile.span;
+    let i = tile.first + local;
     let row = span.start + min(i, span.len - 1u);
     let last = c.head_dim - 1u;
 
@@ -45,17 +43,15 @@ fn main(
 
     var top = NEG_LARGE;
     var sum = 0.0;
-    let end = visible(span, min(step[tile + 1u] + WG, span.len) - 1u);
-    let k0 = c.k_offset + h / c.group * c.head_dim;
-    let v0 = c.v_offset + h / c.group * c.head_dim;
+    let end = visible(span, min(tile.first + WG, span.len) - 1u);
     for (var first = 0u; first < end; first += BLOCK) {
         let count = min(BLOCK, end - first);
         workgroupBarrier();
         for (var e = local; e < count * QUADS; e += WG) {
             let at = key_row(span, first + e / QUADS);
             let d = e % QUADS * 4u;
-            let ka = k0 + at * c.k_stride;
-            let va = v0 + at * c.v_stride;
+            let ka = tile.k0 + at * c.k_stride;
+            let va = tile.v0 + at * c.v_stride;
             let k4 = vec4f(k[ka + min(d, last)], k[ka + min(d + 1u, last)], k[ka + min(d + 2u, last)], k[ka + min(d + 3u, last)]);
             let v4 = vec4f(v[va + min(d, last)], v[va + min(d + 1u, last)], v[va + min(d + 2u, last)], v[va + min(d + 3u, last)]);
             ks[e] = select(vec4f(0.0), k4, quad_mask(d));

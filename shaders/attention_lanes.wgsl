@@ -15,8 +15,6 @@
 // Below any score, but so far above NEG_LARGE that a key which is hidden by that score weighs 0 from the start.
 const LOWEST = -1.0e38;
 const TALL = PANELS * WG;
-const LOG2_E = 1.4426950408889634;
-
 // Whether rows of the tile may differ in what they see of a path.
 fn masked(path: u32) -> bool {
     return WINDOW || path == 1u;
@@ -33,13 +31,11 @@ fn main(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
-    let g = linear_group(group, groups);
-    let tiles = step[c.tiles_at + 1u];
-    let h = g / tiles;
+    let tile = tile_of(group, groups);
+    let h = tile.head;
     if (h >= c.heads) { return; }
-    let tile = step[c.tiles_at] + 2u * (g % tiles);
-    let span = span_of(step[tile]);
-    let i0 = step[tile + 1u];
+    let span = tile.span;
+    let i0 = tile.first;
     let i_last = min(i0 + TALL, span.len) - 1u;
     var end = visible(span, i_last);
     var first = 0u;
@@ -48,8 +44,6 @@ fn main(
         first = near.x / KEYS * KEYS;
         end = near.y;
     }
-    let k0 = c.k_offset + h / c.group * c.head_dim;
-    let v0 = c.v_offset + h / c.group * c.head_dim;
 
     var query: array<array<vec4f, QUADS>, PANELS>;
     var output: array<array<vec4f, QUADS>, PANELS>;
@@ -85,7 +79,7 @@ fn main(
                 var held: array<vec4f, LOADS>;
                 for (var n = 0u; n < LOADS; n++) { // unroll
                     at[n] = key_row(span, min(first + (n * WG + lane) / QUADS, end - 1u));
-                    held[n] = k_quad(k0 + at[n] * c.k_stride, (n * WG + lane) % QUADS * 4u, c.head_dim);
+                    held[n] = k_quad(tile.k0 + at[n] * c.k_stride, (n * WG + lane) % QUADS * 4u, c.head_dim);
                 }
                 var score: array<array<f32, PANELS>, KEYS>;
                 var rise = false;
@@ -114,8 +108,7 @@ fn main(
                     peak[p] = top[p];
                 }
                 for (var n = 0u; n < LOADS; n++) { // unroll
-                    let quad = (n * WG + lane) % QUADS;
-                    held[n] = v_quad(v0 + at[n] * c.v_stride, quad * 4u, c.head_dim);
+                    held[n] = v_quad(tile.v0 + at[n] * c.v_stride, (n * WG + lane) % QUADS * 4u, c.head_dim);
                     held[n] = select(held[n], vec4f(0.0), first + (n * WG + lane) / QUADS >= stop);
                 }
                 var weight: array<array<f32, PANELS>, KEYS>;

@@ -25,16 +25,13 @@ fn score(span: Span, h: u32, i: u32, j: u32) -> f32 {
 
 @compute @workgroup_size(WG)
 fn main(in: Invocation) {
-    let g = linear_group(in.group, in.groups);
-    let tiles = step[c.tiles_at + 1u];
-    let h = g / tiles;
+    let tile = tile_of(in.group, in.groups);
+    let h = tile.head;
     if (h >= c.heads) { return; }
-    let tile = step[c.tiles_at] + 2u * (g % tiles);
-    let span = span_of(step[tile]);
-    let i = step[tile + 1u];
+    let span = tile.span;
+    let i = tile.first;
     let end = visible(span, i);
     let row = span.start + i;
-    let v0 = c.v_offset + h / c.group * c.head_dim;
     let weights0 = c.y_offset + row * c.y_stride + h * c.keys;
 
     var output: array<f32, DIMS>;
@@ -60,7 +57,7 @@ fn main(in: Invocation) {
             for (var b = 0u; b < min(WG, end - first); b++) {
                 let weight = shared_at(p, b);
                 if (weight == 0.0) { continue; }
-                let at = v0 + key_row(span, first + b) * c.v_stride;
+                let at = tile.v0 + key_row(span, first + b) * c.v_stride;
                 for (var e = 0u; e < DIMS; e++) {
                     output[e] = fma(weight, v[at + min(in.local + e * WG, c.head_dim - 1u)], output[e]);
                 }

@@ -3,7 +3,6 @@
 // maximum is renewed, and sum and output rescaled, once a block. With WEIGHTS the scores themselves become the output.
 //
 // The header declares q [tokens, heads head_dim], k, v [keys, kv_heads head_dim] with their `_quad`, and out.
-const LOG2_E = 1.4426950408889634;
 
 @compute @workgroup_size(WG)
 fn main(
@@ -11,13 +10,11 @@ fn main(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
-    let g = linear_group(group, groups);
-    let tiles = step[c.tiles_at + 1u];
-    let h = g / tiles;
+    let tile = tile_of(group, groups);
+    let h = tile.head;
     if (h >= c.heads) { return; }
-    let tile = step[c.tiles_at] + 2u * (g % tiles);
-    let span = span_of(step[tile]);
-    let i = step[tile + 1u];
+    let span = tile.span;
+    let i = tile.first;
     var end = visible(span, i);
     var start = 0u;
     if (WINDOW) {
@@ -26,8 +23,6 @@ fn main(
         end = near.y;
     }
     let row = span.start + i;
-    let k0 = c.k_offset + h / c.group * c.head_dim;
-    let v0 = c.v_offset + h / c.group * c.head_dim;
     let weights0 = c.y_offset + row * c.y_stride + h * c.keys;
 
     var query: array<vec4f, QUADS>;
@@ -46,7 +41,7 @@ fn main(
         var products: vec4f;
         var k_square = 0.0;
         for (var s = 0u; s < QUADS; s++) { // unroll
-            let key = k_quad(k0 + at * c.k_stride, s * 4u, c.head_dim);
+            let key = k_quad(tile.k0 + at * c.k_stride, s * 4u, c.head_dim);
             products = fma(query[s], key, products);
             if (COSINE) { k_square += dot(key, key); }
         }
@@ -68,7 +63,7 @@ fn main(
             }
             for (var b = 0u; b < WG; b++) { // unroll
                 let weight = subgroupBroadcast(p, b);
-                let value0 = v0 + subgroupBroadcast(at, b) * c.v_stride;
+                let value0 = tile.v0 + subgroupBroadcast(at, b) * c.v_stride;
                 for (var e = 0u; e < LOADS; e++) { // unroll
                     let value = v_quad(value0, (e * WG + lane) * 4u, c.head_dim);
                     output[e] = fma(select(value, vec4f(0.0), weight == 0.0), vec4f(weight), output[e]);

@@ -9,7 +9,6 @@
 @group(0) @binding(3) var<storage, read_write> values: array<f32>;  // [R, k]
 @group(0) @binding(4) var<storage, read_write> ids: array<u32>;     // [R, k]
 
-const LOG2_E = 1.4426950408889634;
 // What a part holds once it is exhausted: no better than any element, in a column after all others (exact in f32).
 const LOWEST = -3.4028234663852886e38;
 const NOWHERE = 16777216.0;

@@ -1,3 +1,6 @@
+// Powers of e are powers of two of so many times the exponent.
+const LOG2_E = 1.4426950408889634;
+
 // 2^x for x up to 16, within an ulp; 0 below -126. By hand, since a driver's exp is slow: a polynomial on the fraction,
 // the whole part added to the exponent.
 fn power_of_two(x: f32) -> f32 {

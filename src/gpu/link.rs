@@ -30,7 +30,7 @@ shaders! {
     "bench/plain_norm" "bench/plain_pool" "bench/plain_qkv" "bench/plain_softmax" "bench/plain_topk"
     "parts/activation" "parts/keys_memory" "parts/keys_own" "parts/keys_table" "parts/mask" "parts/numeric"
     "parts/reduce_lanes" "parts/reduce_subgroup" "parts/reduce_workgroup"
-    "parts/score_cosine" "parts/score_dot" "parts/power" "parts/rows" "parts/share" "parts/step" "parts/texel_bf16" "parts/texel_f16" "parts/texel_f32" "parts/weight" "parts/window"
+    "parts/score_cosine" "parts/score_dot" "parts/power" "parts/rows" "parts/share" "parts/step" "parts/texel_bf16" "parts/texel_f16" "parts/texel_f32" "parts/tile" "parts/weight" "parts/window"
 }
 
 fn file(name: &str) -> &'static str {

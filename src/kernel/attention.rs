@@ -214,6 +214,7 @@ impl Spec {
             .flag("WINDOW", self.window)
             .line(output)
             .part("parts/mask")
+            .part("parts/tile")
             .part(match self.similarity {
                 Similarity::Dot => "parts/score_dot",
                 Similarity::Cosine => "parts/score_cosine",

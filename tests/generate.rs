@@ -4,27 +4,11 @@ mod common;
 
 use std::ops::ControlFlow;
 
-use common::block_on;
+use common::{DECODERS, block_on};
 use serde_json::Value;
 use wgformer::Error;
 use wgformer::generate::{EarlyStopping, Finish, Settings};
 use wgformer::model::{Blueprint, Model};
-
-const FAMILIES: [&str; 13] = [
-    "bart",
-    "mbart",
-    "marian",
-    "m2m100",
-    "t5",
-    "t5-gated",
-    "mt5",
-    "gpt2",
-    "llama3",
-    "llama-linear",
-    "mistral",
-    "qwen2",
-    "qwen3",
-];
 
 fn blueprint(name: &str) -> Blueprint {
     Blueprint::open(format!("tests/golden/{name}")).expect("a blueprint")
@@ -88,7 +72,7 @@ fn expected(run: &Value, settings: &Settings, prompt: usize) -> Vec<Vec<u32>> {
 #[test]
 fn every_family_generates_what_hugging_face_does() {
     let (mut wrong, mut runs) = (Vec::new(), 0);
-    for name in FAMILIES {
+    for name in DECODERS {
         let golden = golden(name);
         let inputs = rows(&golden);
         for model in models(name) {

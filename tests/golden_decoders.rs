@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::block_on;
+use common::{DECODERS, block_on};
 use wgformer::model::arch::{Activation, Arch, Biases, Head, Position, RopeScaling, Stack};
 use wgformer::model::forward::Outputs;
 use wgformer::model::{Blueprint, Files, Forced, Model, Padded};
@@ -11,22 +11,6 @@ use wgformer::{Capacity, Context, Role, Step};
 
 /// f32 moves these models by up to 2.5e-5, the smallest flip by twice this at least.
 const TOLERANCE: f32 = 2e-4;
-
-const GOLDENS: [&str; 13] = [
-    "bart",
-    "mbart",
-    "marian",
-    "m2m100",
-    "t5",
-    "t5-gated",
-    "mt5",
-    "gpt2",
-    "llama3",
-    "llama-linear",
-    "mistral",
-    "qwen2",
-    "qwen3",
-];
 
 struct Golden {
     name: &'static str,
@@ -105,7 +89,7 @@ impl Golden {
 #[test]
 fn logits_states_and_attentions_are_pytorchs() {
     let gpu = common::context();
-    for name in GOLDENS {
+    for name in DECODERS {
         let golden = Golden::open(name);
         for model in
             [block_on(Model::build(&gpu, golden.blueprint())).expect("a model"), Model::on_cpu(golden.blueprint())]
@@ -267,7 +251,7 @@ fn misread(right: &Arch) -> Vec<(String, Arch)> {
 
 #[test]
 fn every_misread_field_shows() {
-    for name in GOLDENS {
+    for name in DECODERS {
         let golden = Golden::open(name);
         // mBART's head is stored once more, so whether it is tied makes no difference there.
         let differs = |what: &str| name != "mbart" || what != "head";
@@ -362,7 +346,7 @@ fn cached(gpu: &Context, golden: &Golden) -> Vec<f32> {
 #[test]
 fn the_cache_gives_the_same_logits() {
     let gpu = common::context();
-    for name in GOLDENS {
+    for name in DECODERS {
         let golden = Golden::open(name);
         let want = golden.tensors.get("logits").expect("logits").to_f32();
         let columns = want.len() / golden.target.batch / golden.target.len;

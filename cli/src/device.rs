@@ -68,7 +68,7 @@ impl Args {
         if !self.quiet {
             note(&match device {
                 Device::Gpu(gpu) => format!("on {}; tier {}", describe(&gpu.device().adapter_info()), tier(gpu.caps())),
-                Device::Cpu => "on the CPU reference (f32, one thread); no GPU is used".into(),
+                Device::Cpu => "on the CPU reference (f32); no GPU is used".into(),
             });
         }
     }

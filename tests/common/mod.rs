@@ -30,6 +30,23 @@ pub fn context() -> Context {
 #[allow(unused_imports)]
 pub use pollster::block_on;
 
+/// The goldens of models with a decoder, folders of `tests/golden/`.
+pub const DECODERS: [&str; 13] = [
+    "bart",
+    "mbart",
+    "marian",
+    "m2m100",
+    "t5",
+    "t5-gated",
+    "mt5",
+    "gpt2",
+    "llama3",
+    "llama-linear",
+    "mistral",
+    "qwen2",
+    "qwen3",
+];
+
 /// Bits, for comparisons that allow no rounding.
 pub fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|v| v.to_bits()).collect()

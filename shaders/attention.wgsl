@@ -33,12 +33,15 @@ fn main(
     var output: array<vec4f, QUADS>;
     var q_square = 0.0;
     let q0 = c.q_offset + row * c.q_stride + h * c.head_dim;
-    for (var s = 0u; s < QUADS; s++) { // unroll
-        let d = s * 4u;
+    // This loop and the last one pick their quad from all: unrolled they would be most of what a driver has to compile.
+    for (var quad = 0u; quad < (c.head_dim + 3u) / 4u; quad++) {
+        let d = quad * 4u;
         let raw = vec4f(q[q0 + min(d, last)], q[q0 + min(d + 1u, last)], q[q0 + min(d + 2u, last)], q[q0 + min(d + 3u, last)]);
-        query[s] = select(vec4f(0.0), raw, quad_mask(d));
-        output[s] = vec4f(0.0);
-        q_square += dot(query[s], query[s]);
+        let four = select(vec4f(0.0), raw, quad_mask(d));
+        q_square += dot(four, four);
+        for (var s = 0u; s < QUADS; s++) { // unroll
+            query[s] = select(query[s], four, s == quad);
+        }
     }
 
     var top = NEG_LARGE;
@@ -88,9 +91,13 @@ fn main(
     if (i >= span.len) { return; }
     let y0 = c.y_offset + row * c.y_stride + h * c.head_dim;
     let inverse = select(1.0 / sum, 0.0, sum == 0.0);
-    for (var s = 0u; s < QUADS; s++) { // unroll
+    for (var quad = 0u; quad < (c.head_dim + 3u) / 4u; quad++) {
+        var four: vec4f;
+        for (var s = 0u; s < QUADS; s++) { // unroll
+            four = select(four, output[s], s == quad);
+        }
         for (var e = 0u; e < 4u; e++) { // unroll
-            if (s * 4u + e < c.head_dim) { out[y0 + s * 4u + e] = output[s][e] * inverse; }
+            if (quad * 4u + e < c.head_dim) { out[y0 + quad * 4u + e] = four[e] * inverse; }
         }
     }
 }

@@ -50,12 +50,18 @@ fn main(
     var sum: array<f32, PANELS>;
     var top: array<f32, PANELS>;
     var peak: array<f32, PANELS>;
-    for (var p = 0u; p < PANELS; p++) { // unroll
-        let row = span.start + min(i0 + p * WG + lane, i_last);
-        for (var s = 0u; s < QUADS; s++) { // unroll
-            let d = s * 4u;
-            query[p][s] = q_quad(c.q_offset + row * c.q_stride + h * c.head_dim, d, c.head_dim) * (c.scale * LOG2_E);
+    // This loop over quads and the last one put and pick theirs: unrolled they would be much of what a driver has to compile.
+    let quads = (c.head_dim + 3u) / 4u;
+    for (var quad = 0u; quad < quads; quad++) {
+        for (var p = 0u; p < PANELS; p++) { // unroll
+            let row = span.start + min(i0 + p * WG + lane, i_last);
+            let four = q_quad(c.q_offset + row * c.q_stride + h * c.head_dim, quad * 4u, c.head_dim) * (c.scale * LOG2_E);
+            for (var s = 0u; s < QUADS; s++) { // unroll
+                query[p][s] = select(query[p][s], four, s == quad);
+            }
         }
+    }
+    for (var p = 0u; p < PANELS; p++) { // unroll
         top[p] = LOWEST;
         peak[p] = LOWEST;
     }
@@ -138,12 +144,15 @@ fn main(
         }
     }
 
-    for (var p = 0u; p < PANELS; p++) { // unroll
-        if (i0 + p * WG + lane < span.len) {
-            let y0 = c.y_offset + (span.start + i0 + p * WG + lane) * c.y_stride + h * c.head_dim;
-            let inverse = select(1.0 / sum[p], 0.0, sum[p] == 0.0);
+    for (var quad = 0u; quad < quads; quad++) {
+        for (var p = 0u; p < PANELS; p++) { // unroll
+            var four: vec4f;
             for (var s = 0u; s < QUADS; s++) { // unroll
-                out_put(y0, s * 4u, c.head_dim, output[p][s] * inverse);
+                four = select(four, output[p][s], s == quad);
+            }
+            if (i0 + p * WG + lane < span.len) {
+                let y0 = c.y_offset + (span.start + i0 + p * WG + lane) * c.y_stride + h * c.head_dim;
+                out_put(y0, quad * 4u, c.head_dim, four * select(1.0 / sum[p], 0.0, sum[p] == 0.0));
             }
         }
     }

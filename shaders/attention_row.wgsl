@@ -36,7 +36,7 @@ fn main(in: Invocation) {
 
     var output: array<f32, DIMS>;
     var top = NEG_LARGE;
-    var sum = 0.0;
+    var sum = 0.0;  // of this invocation's keys
     for (var first = 0u; first < end; first += WG) {
         let j = first + in.local;
         let seen = allowed(span, i, j) && j < end;
@@ -46,7 +46,7 @@ fn main(in: Invocation) {
         let shrink = exp(top - peak);
         var p = 0.0;
         if (seen) { p = exp(s - peak); }
-        sum = sum * shrink + reduce_sum(p, in);
+        sum = sum * shrink + p;
         top = peak;
         if (WEIGHTS) {
             // A key belongs to the same invocation here and below.
@@ -66,18 +66,19 @@ fn main(in: Invocation) {
         }
     }
 
+    let total = reduce_sum(sum, in);
     if (WEIGHTS) {
         for (var j = in.local; j < c.keys; j += WG) {
             var p = 0.0;
-            if (j < end && sum != 0.0) {
+            if (j < end && total != 0.0) {
                 let s = out[weights0 + j];
-                if (s != NEG_LARGE) { p = exp(s - top) / sum; }
+                if (s != NEG_LARGE) { p = exp(s - top) / total; }
             }
             out[weights0 + j] = p;
         }
         return;
     }
-    let inverse = select(1.0 / sum, 0.0, sum == 0.0);
+    let inverse = select(1.0 / total, 0.0, total == 0.0);
     for (var e = 0u; e < DIMS; e++) {
         let d = in.local + e * WG;
         if (d < c.head_dim) { out[c.y_offset + row * c.y_stride + h * c.head_dim + d] = output[e] * inverse; }

@@ -27,9 +27,13 @@ fn main(
 
     var query: array<vec4f, QUADS>;
     var q_square = 0.0;
-    for (var s = 0u; s < QUADS; s++) { // unroll
-        query[s] = q_quad(c.q_offset + row * c.q_stride + h * c.head_dim, s * 4u, c.head_dim);
-        if (COSINE) { q_square += dot(query[s], query[s]); }
+    // A loop over quads, which puts each in its place: unrolled it would be much of what a driver has to compile.
+    for (var quad = 0u; quad < (c.head_dim + 3u) / 4u; quad++) {
+        let four = q_quad(c.q_offset + row * c.q_stride + h * c.head_dim, quad * 4u, c.head_dim);
+        if (COSINE) { q_square += dot(four, four); }
+        for (var s = 0u; s < QUADS; s++) { // unroll
+            query[s] = select(query[s], four, s == quad);
+        }
     }
     var output: array<vec4f, LOADS>;
     var top = NEG_LARGE;

@@ -53,23 +53,27 @@ fn main(
         xs[tx * QUADS + ty] = select(vec4f(0.0), x4, k < c.k);
         ws[tx * QUADS + ty] = select(vec4f(0.0), w4, k < c.k);
         workgroupBarrier();
-        for (var d = 0u; d < 16u; d++) { // unroll
-            let a = xs[d * QUADS + ty];
-            let b = ws[d * QUADS + tx];
-            sums[0] = fma(vec4f(a.x), b, sums[0]);
-            sums[1] = fma(vec4f(a.y), b, sums[1]);
-            sums[2] = fma(vec4f(a.z), b, sums[2]);
-            sums[3] = fma(vec4f(a.w), b, sums[3]);
+        for (var d0 = 0u; d0 < min(DEPTH, c.k - k0); d0 += 8u) {
+            for (var d = 0u; d < 8u; d++) { // unroll
+                let a = xs[(d0 + d) * QUADS + ty];
+                let b = ws[(d0 + d) * QUADS + tx];
+                sums[0] = fma(vec4f(a.x), b, sums[0]);
+                sums[1] = fma(vec4f(a.y), b, sums[1]);
+                sums[2] = fma(vec4f(a.z), b, sums[2]);
+                sums[3] = fma(vec4f(a.w), b, sums[3]);
+            }
         }
         workgroupBarrier();
     }
 
-    for (var i = 0u; i < 4u; i++) { // unroll
+    // A loop over rows, which picks its sums: unrolled it would be most of what a driver has to compile.
+    let first = m0 + ty * 4u;
+    for (var m = first; m < min(first + 4u, row_count()); m++) {
+        let sum = select(select(sums[0], sums[1], m == first + 1u), select(sums[2], sums[3], m == first + 3u), m >= first + 2u);
         for (var j = 0u; j < 4u; j++) { // unroll
-            let m = m0 + ty * 4u + i;
             let n = n0 + tx * 4u + j;
-            if (m < row_count() && n < c.n) {
-                let value = activate(sums[i][j] + bias_at(c.b_offset + n)) + residual_at(c.r_offset + m * c.r_stride + n);
+            if (n < c.n) {
+                let value = activate(sum[j] + bias_at(c.b_offset + n)) + residual_at(c.r_offset + m * c.r_stride + n);
                 y[c.y_offset + batch * c.y_batch + m * c.y_stride + n] = value;
             }
         }

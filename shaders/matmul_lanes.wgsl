@@ -56,15 +56,20 @@ fn main(
         }
     }
 
-    for (var stripe = 0u; stripe < 2u; stripe++) { // unroll
-        let n = n0 + stripe * 4u * WG;
-        let add = bias_quad(c.b_offset, n, c.n);
+    // One loop over rows, which picks its sums: unrolled it would be most of what a driver has to compile.
+    for (var m = m0; m < min(m0 + ROWS, rows); m++) {
+        var sum: array<f32, 8>;
         for (var row = 0u; row < ROWS; row++) { // unroll
-            if (m0 + row < rows) {
-                let sum = vec4f(sums[row][stripe * 4u], sums[row][stripe * 4u + 1u], sums[row][stripe * 4u + 2u], sums[row][stripe * 4u + 3u]) + add;
-                let value = vec4f(activate(sum.x), activate(sum.y), activate(sum.z), activate(sum.w));
-                y_put(c.y_offset + (m0 + row) * c.y_stride, n, c.n, value + residual_quad(c.r_offset + (m0 + row) * c.r_stride, n, c.n));
+            for (var col = 0u; col < 8u; col++) { // unroll
+                sum[col] = select(sum[col], sums[row][col], m == m0 + row);
             }
+        }
+        for (var stripe = 0u; stripe < 2u; stripe++) { // unroll
+            let n = n0 + stripe * 4u * WG;
+            let four = vec4f(sum[stripe * 4u], sum[stripe * 4u + 1u], sum[stripe * 4u + 2u], sum[stripe * 4u + 3u]);
+            let all = four + bias_quad(c.b_offset, n, c.n);
+            let value = vec4f(activate(all.x), activate(all.y), activate(all.z), activate(all.w));
+            y_put(c.y_offset + m * c.y_stride, n, c.n, value + residual_quad(c.r_offset + m * c.r_stride, n, c.n));
         }
     }
 }

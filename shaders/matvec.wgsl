@@ -15,7 +15,7 @@ fn main(in: Invocation) {
 
     let x0 = c.x_offset + batch * c.x_batch + m * c.x_stride;
     let w0 = c.w_offset + batch * c.w_batch;
-    var sums = array<f32, COLS>();
+    var sums = vec4f(0.0);
     for (var k = in.local; k < c.k; k += WG) {
         let a = x[x0 + k];
         for (var j = 0u; j < COLS; j++) { // unroll
@@ -23,12 +23,11 @@ fn main(in: Invocation) {
             sums[j] = fma(a, w_at(w0 + select(n * c.w_stride + k, k * c.w_stride + n, W_KN)), sums[j]);
         }
     }
-    for (var j = 0u; j < COLS; j++) { // unroll
-        let total = reduce_sum(sums[j], in);
-        let n = n0 + j;
-        if (in.local == 0u && n < c.n) {
-            let value = activate(total + bias_at(c.b_offset + n)) + residual_at(c.r_offset + m * c.r_stride + n);
-            y[c.y_offset + batch * c.y_batch + m * c.y_stride + n] = value;
-        }
+    let total = reduce_sum4(sums, in);
+    let n = n0 + in.local;
+    if (in.local < COLS && n < c.n) {
+        let sum = select(select(total.x, total.y, in.local == 1u), select(total.z, total.w, in.local == 3u), in.local >= 2u);
+        let value = activate(sum + bias_at(c.b_offset + n)) + residual_at(c.r_offset + m * c.r_stride + n);
+        y[c.y_offset + batch * c.y_batch + m * c.y_stride + n] = value;
     }
 }

@@ -32,7 +32,7 @@ const fn broken(
 
 #[rustfmt::skip]
 const BREAKS: &[Break] = &[
-    broken("matmul", "matmul", "&& n < c.n)", "&& n + 1u < c.n)", "59x65x111"),
+    broken("matmul", "matmul", "if (n < c.n) {", "if (n + 1u < c.n) {", "59x65x111"),
     broken("matmul", "matmul", "k < c.k);", "k <= c.k);", "59x65x111"),
     broken("matmul", "matmul", "col * c.w_stride + depth", "col * c.w_stride + depth + 1u", "59x65x111"),
     broken("matmul", "matmul", " + bias_at(c.b_offset + n)", "", "bias 1"),
@@ -61,7 +61,7 @@ const BREAKS: &[Break] = &[
 
     broken("attention", "attention", "j <= last_key(span, i)", "j < last_key(span, i)", "causal true"),
     broken("attention", "attention", "<= c.window", "< c.window", "window Some(2)"),
-    broken("attention", "attention", "return c.scale * product", "return product", "heads of 59"),
+    broken("attention", "attention", "return c.scale * product", "return product", "heads of 3"),
     broken("attention", "attention", " + bias_of(span, h, min(i, span.len - 1u), j)", "", "bias 1 tapped false"),
     broken("attention", "attention", "min(BLOCK, end - first)", "min(BLOCK, end - first) - 1u", "59 tokens"),
     broken("attention", "attention", "sum *= shrink;", "", "59 tokens"),
@@ -76,7 +76,7 @@ const BREAKS: &[Break] = &[
     broken("attention", "attention_row_lanes", "head / c.group", "head", "tapped true heads 4/2"),
     broken("attention", "attention_row_lanes", "at - min(at, c.window) <= high", "at < high", "window Some(2)"),
     broken("attention", "attention_lanes", "low - min(low, c.window) <= at", "low < at", "quads, causal true window Some(2)"),
-    broken("attention", "attention_lanes", "(c.scale * LOG2_E)", "c.scale", "heads of 64"),
+    broken("attention", "attention_lanes", "(c.scale * LOG2_E)", "c.scale", "quads, causal true window None"),
     broken("attention", "attention_lanes", "(j < stop) &", "(j <= stop) &", "59 tokens"),
     broken("attention", "attention_lanes", "|| allowed(span, i, j)", "|| !allowed(span, i, j)", "causal true"),
     broken("attention", "attention_lanes", "head / c.group", "head", "tapped false heads 4/2"),
@@ -119,7 +119,7 @@ const BREAKS: &[Break] = &[
 /// The cases of ops have no packed weights; those of a model's plan have.
 const PACKED: &[Break] = &[
     broken("matmul", "matmul_lanes", "* 4u, c.k);", "* 4u, c.k - 1u);", "encoder-decoder"),
-    broken("matmul", "matmul_lanes", " < rows) {", " + 1u < rows) {", "encoder-decoder"),
+    broken("matmul", "matmul_lanes", "m < min(m0 + ROWS, rows);", "m + 1u < min(m0 + ROWS, rows);", "encoder-decoder"),
     broken("matmul", "matmul_lanes", "value + residual_quad(", "value - residual_quad(", "encoder-decoder"),
 ];
 

@@ -31,3 +31,16 @@ fn reduce_max(value: f32, in: Invocation) -> f32 {
     workgroupBarrier();
     return top;
 }
+
+var<workgroup> scratch4: array<vec4f, WG>;
+
+// Four sums at once.
+fn reduce_sum4(value: vec4f, in: Invocation) -> vec4f {
+    let part = subgroupAdd(value);
+    if (in.lane == 0u) { scratch4[in.subgroup] = part; }
+    workgroupBarrier();
+    var total = vec4f(0.0);
+    for (var i = 0u; i < min(in.subgroups, WG); i++) { total += scratch4[i]; }
+    workgroupBarrier();
+    return total;
+}

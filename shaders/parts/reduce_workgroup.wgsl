@@ -31,3 +31,18 @@ fn reduce_max(value: f32, in: Invocation) -> f32 {
     workgroupBarrier();
     return top;
 }
+
+var<workgroup> scratch4: array<vec4f, WG>;
+
+// Four sums at once.
+fn reduce_sum4(value: vec4f, in: Invocation) -> vec4f {
+    scratch4[in.local] = value;
+    workgroupBarrier();
+    for (var half = WG / 2u; half > 0u; half = half / 2u) {
+        if (in.local < half) { scratch4[in.local] += scratch4[in.local + half]; }
+        workgroupBarrier();
+    }
+    let total = scratch4[0];
+    workgroupBarrier();
+    return total;
+}

@@ -299,7 +299,9 @@ impl Attention<View> {
         }
         let panels = panels(bucket(self.head_dim), width);
         let mut tiles: Vec<_> = self.lanes(caps, spec(Body::Lanes { width, panels })).into();
-        tiles.push(Candidate::new(spec(Body::Tile), Ok(())));
+        // An invocation keeps query and output in registers: of wider heads they would spill.
+        let narrow = if self.head_dim <= 128 { Ok(()) } else { Err("the head is wider than 128".into()) };
+        tiles.push(Candidate::new(spec(Body::Tile), narrow));
         match self.role {
             Role::Decode => [rows, tiles].concat(),
             Role::Full | Role::Prefill => [tiles, rows].concat(),

@@ -5,7 +5,7 @@ pub(super) fn cases() -> Vec<Case> {
     let mut cases: Vec<_> = SIZES.iter().map(|&n| Case::rows(format!("{n} columns"), plain(3, n))).collect();
     cases.extend(options());
     // See `cases::attention`: three looks at each would be too many turns of 8 lanes.
-    cases.push(Case::rows("300000 columns", plain(1, 300_000)));
+    cases.push(Case::rows("300000 columns", plain(1, 300_000)).large());
     cases.push(Case::rows("many rows", plain(MANY, 3)).large());
     for size in [1e4, 1e-20] {
         cases.push(Case::rows(format!("x around {size:e}"), plain(3, 97)).around("x", 0.0, size));

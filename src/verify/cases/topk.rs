@@ -11,7 +11,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases.push(Case::rows("without the sum", Topk { lse: None, ..plain(3, 97, 8) }).odd());
     cases.push(Case::rows("70000 columns at odd places", plain(2, 70_000, 9)).odd());
     // See `cases::attention`: two looks at each would be too many turns of 8 lanes.
-    cases.push(Case::rows("128 of 300000", plain(1, 300_000, 128)));
+    cases.push(Case::rows("128 of 300000", plain(1, 300_000, 128)).large());
     cases.push(Case::rows("many rows", plain(MANY, 3, 2)).large());
     for scale in [0.5, 4.0] {
         cases.push(Case::rows(format!("scale {scale}"), Topk { scale, ..plain(3, 111, 4) }));

@@ -23,13 +23,26 @@ fn main(in: Invocation) {
     }
     let position = min(step[step[H_POSITIONS] + row], c.positions - 1u);
     let slot = min(step[step[H_SLOTS] + row], c.slots - 1u);
-    for (var d = in.local; d < c.head_dim; d += WG) {
-        let value = rotated(x0, d, inverse, is_query, is_key, position);
-        if (is_query) {
-            q[c.q_offset + row * c.q_stride + head * c.head_dim + d] = value;
-        } else {
-            cache[c.kv_offset + slot * c.kv_stride + (head - c.heads) * c.head_dim + d] = value;
-        }
+    // Where a query goes, or else a key or value.
+    let at = select(
+        c.kv_offset + slot * c.kv_stride + (head - c.heads) * c.head_dim,
+        c.q_offset + row * c.q_stride + head * c.head_dim,
+        is_query,
+    );
+    let pairs = select(0u, c.rotary / 2u, ROPE && (is_query || is_key));
+    for (var pair = in.local; pair < pairs; pair += WG) {
+        let first = select(pair, 2u * pair, INTERLEAVED);
+        let second = select(pair + pairs, 2u * pair + 1u, INTERLEAVED);
+        let a = normed(x0, first, inverse, is_query, is_key);
+        let b = normed(x0, second, inverse, is_query, is_key);
+        let turn = c.rope_offset + position * c.rope_stride + pair;
+        let cosine = rope_at(turn);
+        let sine = rope_at(turn + pairs);
+        put(at + first, a * cosine - b * sine, is_query);
+        put(at + second, b * cosine + a * sine, is_query);
+    }
+    for (var d = 2u * pairs + in.local; d < c.head_dim; d += WG) {
+        put(at + d, normed(x0, d, inverse, is_query, is_key), is_query);
     }
 }
 
@@ -41,15 +54,10 @@ fn normed(x0: u32, d: u32, inverse: f32, is_query: bool, is_key: bool) -> f32 {
     return value;
 }
 
-// Element d after norm and rotation.
-fn rotated(x0: u32, d: u32, inverse: f32, is_query: bool, is_key: bool, position: u32) -> f32 {
-    let value = normed(x0, d, inverse, is_query, is_key);
-    if (!ROPE || !(is_query || is_key) || d >= c.rotary) { return value; }
-    let pairs = c.rotary / 2u;
-    let pair = select(d % pairs, d / 2u, INTERLEAVED);
-    let first = select(d < pairs, d % 2u == 0u, INTERLEAVED);
-    let other = select(select(d - pairs, d + pairs, d < pairs), d ^ 1u, INTERLEAVED);
-    let at = c.rope_offset + position * c.rope_stride + pair;
-    let turn = rope_at(at + pairs) * normed(x0, other, inverse, is_query, is_key);
-    return value * rope_at(at) + select(turn, -turn, first);
+fn put(at: u32, value: f32, is_query: bool) {
+    if (is_query) {
+        q[at] = value;
+    } else {
+        cache[at] = value;
+    }
 }

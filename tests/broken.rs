@@ -92,7 +92,7 @@ const BREAKS: &[Break] = &[
     broken("gate", "gate", "min(c.cols, first", "min(c.cols - 1u, first", "59 columns"),
     broken("gate", "gate", "x < 0.0);", "x > 0.0);", "Relu, x around 3"),
 
-    broken("qkv", "qkv", "select(turn, -turn, first)", "select(-turn, turn, first)", "heads of 59"),
+    broken("qkv", "qkv", "a * cosine - b * sine", "a * cosine + b * sine", "heads of 59"),
     broken("qkv", "qkv", "c.positions - 1u", "c.positions - 2u", "heads of 59"),
     broken("qkv", "qkv", "let is_query = head < c.heads", "let is_query = head <= c.heads", "heads of 59"),
     broken("qkv", "qkv", "Q_NORM && is_query", "Q_NORM && !is_query", "heads of 59"),

@@ -321,22 +321,20 @@ impl Attention<View> {
             0 => Ok(()),
             _ => Err("head_dim is no multiple of 4".into()),
         });
-        let direct = Rows::direct(inputs.iter().all(|v| quads(v)));
         // Numbers read one by one are so much code that drivers take seconds: so the tile is low, the head narrow.
-        let scalar = direct == Rows::Scalar;
         let body = match spec.body {
-            Body::Lanes { width, .. } if scalar => Body::Lanes { width, panels: (8 / width).max(1) },
+            Body::Lanes { width, .. } => Body::Lanes { width, panels: (8 / width).max(1) },
             body => body,
         };
-        let short = match scalar && spec.bucket > 64 {
-            true => Err("heads this wide are read as quads only".into()),
+        let short = match spec.bucket > 64 {
+            true => Err("heads this wide are read through mirrors only".into()),
             false => Ok(()),
         };
         let aligned = matches!(body, Body::Lanes { .. }) && self.y.as_ref().is_some_and(quads);
         let candidate = |spec, choice: Choice| Candidate::new(Spec { aligned, ..spec }, able.clone().and(choice));
         [
             candidate(Spec { rows: Rows::Mirror, ..spec }, mirrored),
-            candidate(Spec { body, rows: direct, ..spec }, short),
+            candidate(Spec { body, rows: Rows::Scalar, ..spec }, short),
         ]
     }
 

@@ -249,11 +249,10 @@ impl Matmul<View> {
         };
         let body = Body::Lanes { width: *caps.lanes().as_ref().unwrap_or(&8), rows };
         let lanes = |x, choice: Choice| Candidate::new(Spec { x, aligned, ..spec(body) }, self.lanes(caps).and(choice));
-        let direct = Rows::direct(self.x.aligned());
         // A residual that is not made of quads is read from its buffer.
         let residual = self.residual.filter(|_| aligned).map_or(Ok(()), |v| mirror::fits(caps, &v));
         let mirrored = mirror::fits(caps, &self.x).and(residual);
-        all.splice(0..0, [lanes(Rows::Mirror, mirrored), lanes(direct, Ok(()))]);
+        all.splice(0..0, [lanes(Rows::Mirror, mirrored), lanes(Rows::Scalar, Ok(()))]);
         all
     }
 

@@ -153,11 +153,10 @@ impl Norm<View> {
         let others = [Some(self.y), self.sum, self.weight, self.bias];
         let aligned = others.iter().flatten().all(View::aligned);
         let mirrored = inputs.iter().flatten().try_for_each(|v| mirror::fits(caps, v));
-        let direct = Rows::direct(inputs.iter().flatten().all(View::aligned));
         let [lanes, subgroup, workgroup] = Reduce::choices(caps);
         let lane = |rows, choice| Candidate::new(Spec { rows, aligned, ..spec(lanes.0) }, lanes.1.clone().and(choice));
         let other = |(reduce, choice)| Candidate::new(spec(reduce), choice);
-        vec![lane(Rows::Mirror, mirrored), lane(direct, Ok(())), other(subgroup), other(workgroup)]
+        vec![lane(Rows::Mirror, mirrored), lane(Rows::Scalar, Ok(())), other(subgroup), other(workgroup)]
     }
 
     pub(super) fn dispatch(&self, spec: &super::Spec, domain: Domain) -> Dispatch {

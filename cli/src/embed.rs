@@ -1,9 +1,8 @@
 //! `wgformer embed`: text in, vectors out.
 
-use std::io::{BufRead, IsTerminal};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::mpsc::{Receiver, sync_channel};
 
 use serde::Serialize;
 use wgformer::blocking::block_on;
@@ -12,6 +11,7 @@ use wgformer::model::{Blueprint, Model};
 use wgformer::{Capacity, Plan, Role};
 
 use crate::device;
+use crate::input::{self, start};
 use crate::output::{Failure, note, print, progress};
 
 /// One vector for each text, as JSON lines {"text", "tokens", "embedding"} in the order of the texts
@@ -41,33 +41,19 @@ struct Line<'a> {
     embedding: &'a [f32],
 }
 
-type Text = Result<String, Failure>;
-
 pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
     let blueprint = Blueprint::open(&args.model)?;
     let limit = blueprint.sentence().max_tokens(blueprint.arch());
-    let texts = if args.texts.is_empty() { lines(device.quiet) } else { given(args.texts) };
-    let first =
-        texts.recv().map_err(|_| Failure::new("no text; give texts as arguments, or one a line on standard input"))?;
+    let texts = input::texts(args.texts, device.quiet);
+    let first = texts.recv().map_err(|_| input::none())?;
     let model = load(device, blueprint)?;
     let hidden = device.quiet || std::io::stdout().is_terminal();
     let bar = progress(None, "texts embedded", hidden);
-    let mut next = Some(first);
-    while let Some(text) = next {
-        let mut batch = vec![text?];
-        // A text that is not there yet is not waited for: who writes line by line gets line by line.
-        let mut failure = None;
-        while batch.len() < args.batch_size as usize && failure.is_none() {
-            match texts.try_recv() {
-                Ok(Ok(text)) => batch.push(text),
-                Ok(Err(e)) => failure = Some(e),
-                Err(_) => break,
-            }
-        }
-        embed(&model, &batch, limit, device.quiet)?;
+    input::batches(&texts, first, args.batch_size as usize, |batch| {
+        embed(&model, batch, limit, device.quiet)?;
         bar.inc(batch.len() as u64);
-        next = failure.map_or_else(|| texts.recv().ok(), |e| Some(Err(e)));
-    }
+        Ok(())
+    })?;
     bar.finish_and_clear();
     Ok(ExitCode::SUCCESS)
 }
@@ -113,50 +99,4 @@ fn embed(model: &Model, texts: &[String], limit: usize, quiet: bool) -> Result<(
         print(&(json + "\n"))?;
     }
     Ok(())
-}
-
-/// A text's beginning, quoted.
-fn start(text: &str) -> String {
-    let short: String = text.chars().take(40).collect();
-    if short.len() < text.len() { format!("{short:?}..") } else { format!("{short:?}") }
-}
-
-fn given(texts: Vec<String>) -> Receiver<Text> {
-    let (send, receive) = sync_channel(texts.len());
-    texts.into_iter().for_each(|text| drop(send.send(Ok(text))));
-    receive
-}
-
-/// The lines of standard input, read ahead a little by a thread of their own.
-fn lines(quiet: bool) -> Receiver<Text> {
-    if std::io::stdin().is_terminal() && !quiet {
-        note("reading texts from the terminal, one a line; Ctrl-D ends them");
-    }
-    let (send, receive) = sync_channel(1024);
-    std::thread::spawn(move || {
-        let mut input = std::io::stdin().lock();
-        for number in 1.. {
-            let text = line(&mut input, number);
-            let last = !matches!(text, Some(Ok(_)));
-            if text.is_none_or(|text| send.send(text).is_err()) || last {
-                break;
-            }
-        }
-    });
-    receive
-}
-
-/// The next line without its end; `None` after the last.
-fn line(input: &mut impl BufRead, number: usize) -> Option<Text> {
-    let mut bytes = Vec::new();
-    match input.read_until(b'\n', &mut bytes) {
-        Ok(0) => return None,
-        Ok(_) => {}
-        Err(e) => return Some(Err(Failure::new(format!("standard input: {e}")))),
-    }
-    if bytes.pop_if(|b| *b == b'\n').is_some() {
-        bytes.pop_if(|b| *b == b'\r');
-    }
-    let wrong = |_| Failure::new(format!("line {number} of standard input is not UTF-8; convert it, e.g. with iconv"));
-    Some(String::from_utf8(bytes).map_err(wrong))
 }

@@ -2,15 +2,18 @@
 
 mod attend;
 mod bench;
-#[cfg_attr(not(test), expect(dead_code, reason = "`generate --chat` is to call it"))]
+mod builtin;
 mod chat;
 mod device;
 mod embed;
 mod forward;
+mod generate;
 mod hush;
 mod info;
+mod input;
 mod output;
 mod plan;
+mod translate;
 mod verify;
 mod wgsl;
 
@@ -34,6 +37,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Translate(translate::Args),
+    Generate(generate::Args),
     Embed(embed::Args),
     Forward(forward::Args),
     Attend(attend::Args),
@@ -48,6 +53,8 @@ fn main() -> ExitCode {
     hush::hush();
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Translate(args) => translate::run(&cli.device, args),
+        Command::Generate(args) => generate::run(&cli.device, args),
         Command::Embed(args) => embed::run(&cli.device, args),
         Command::Forward(args) => forward::run(&cli.device, args),
         Command::Attend(args) => attend::run(&cli.device, args),

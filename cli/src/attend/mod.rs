@@ -7,28 +7,32 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use wgformer::blocking::block_on;
-use wgformer::model::{Blueprint, Model, Padded};
-use wgformer::text::{Side, Tokenizer};
+use wgformer::generate::Settings;
+use wgformer::model::arch::Stack;
+use wgformer::model::{Model, Padded};
+use wgformer::text::{Side, Tokenizer, Tokens};
 
-use crate::device;
 use crate::forward::Part;
 use crate::output::{Failure, note, print};
+use crate::{builtin, device, translate};
 use view::{Choice, Kind, Map, View};
 
 /// What each head of a model attends to: a shaded table, a page to look around in, or the numbers
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
+  wgformer attend transformer
   wgformer attend --model all-MiniLM-L6-v2 \"The cat sat on the mat.\"
   wgformer attend --model all-MiniLM-L6-v2 \"The cat sat on the mat.\" --layer 2 --head 7
   wgformer attend --model all-MiniLM-L6-v2 \"The cat sat on the mat.\" --output cat.html
 
-Layers and heads count from 0; what is not chosen is the mean of all. The page needs no network and no other file. In .json,
+An encoder-decoder also shows what its decoder attends to while it writes TARGET; without TARGET, what it translates the source
+to. Layers and heads count from 0; what is not chosen is the mean of all. The page needs no network and no other file. In .json,
 `maps` has for each kind of attention its `rows` (who attends), its `columns` (to what) and `weights` [layers, heads, rows,
 columns]; each row sums to 1.")]
 pub struct Args {
-    /// A Hugging Face folder with config.json, model.safetensors and tokenizer files
+    /// A Hugging Face folder with config.json, model.safetensors and tokenizer files; without it, the built-in model
     #[arg(long, value_name = "DIR")]
-    model: PathBuf,
+    model: Option<PathBuf>,
     /// This layer only, instead of the mean of all
     #[arg(long, value_name = "L")]
     layer: Option<usize>,
@@ -41,6 +45,9 @@ pub struct Args {
     /// The text
     #[arg(value_name = "SOURCE")]
     source: String,
+    /// What an encoder-decoder is to write
+    #[arg(value_name = "TARGET")]
+    target: Option<String>,
 }
 
 /// How the answer is shown.
@@ -66,23 +73,22 @@ pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
     let form = Form::of(args.output.as_deref())?;
     // Whether the output can be written is known now, not after the work.
     args.output.as_deref().map(Part::create).transpose()?;
-    let blueprint = Blueprint::open(&args.model)?;
+    let blueprint = builtin::open(args.model.as_deref())?;
+    let both = blueprint.arch().encoder.is_some() && blueprint.arch().decoder.is_some();
+    if args.target.is_some() && !both {
+        return Err(Failure::new("the model has one stack, so there is no TARGET to attend from; leave it out"));
+    }
     let tokenizer = Tokenizer::of(&blueprint)?;
-    let tokens = tokenizer.encode(&args.source)?;
-    if tokens.ids.is_empty() {
-        return Err(Failure::new("the text has no tokens; give some"));
-    }
-    if tokens.truncated && !device.quiet {
-        note(&format!("note: cut to {} tokens, which is all that the model takes", tokens.ids.len()));
-    }
+    let source = tokens(tokenizer.encode(&args.source)?, device.quiet)?;
+    let target = args.target.map(|text| tokens(tokenizer.encode_target(&text)?, device.quiet)).transpose()?;
+    let settings = if both { Some(translate::prepare(&blueprint, (None, None))?.1) } else { None };
     let model = device.open()?.model(blueprint)?;
-    let name = args.model.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    let view = View {
-        title: args.source,
-        model: name,
-        maps: vec![encoder(&model, &tokenizer, &tokens.ids)?],
-        choice: Choice { layer: args.layer, head: args.head },
+    let maps = match settings {
+        Some(settings) => sequence(&model, &tokenizer, &settings, source, target)?,
+        None => vec![stack(&model, &tokenizer, &source)?],
     };
+    let (title, choice) = (args.source, Choice { layer: args.layer, head: args.head });
+    let view = View { title, model: builtin::name(args.model.as_deref()), maps, choice };
     view.check()?;
     match (form, args.output.as_deref()) {
         (Form::Page, Some(path)) => Part::create(path)?.finish(view.page()?.as_bytes())?,
@@ -92,21 +98,73 @@ pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the encoder's tokens attend to among themselves.
-fn encoder(model: &Model, tokenizer: &Tokenizer, ids: &[u32]) -> Result<Map, Failure> {
-    let batch =
-        Padded { batch: 1, len: ids.len(), ids: ids.iter().map(|&id| id.into()).collect(), ..Padded::default() };
-    let encoded = block_on(model.gpu(), model.encode(&batch, true))?;
-    let labels = labels(tokenizer, ids, Side::Source);
-    let heads = model.blueprint().arch().encoder.as_ref().map_or(0, |stack| stack.heads);
-    Ok(Map {
-        kind: Kind::Encoder,
-        layers: encoded.attentions.len(),
-        heads,
-        rows: labels.clone(),
-        columns: labels,
-        weights: encoded.attentions.concat(),
+/// The ids of a text, of which there are some.
+fn tokens(tokens: Tokens, quiet: bool) -> Result<Vec<u32>, Failure> {
+    if tokens.ids.is_empty() {
+        return Err(Failure::new("the text has no tokens; give some"));
+    }
+    if tokens.truncated && !quiet {
+        note(&format!("note: cut to {} tokens, which is all that the model takes", tokens.ids.len()));
+    }
+    Ok(tokens.ids)
+}
+
+fn padded(ids: &[u32]) -> Padded {
+    Padded { batch: 1, len: ids.len(), ids: ids.iter().map(|&id| id.into()).collect(), ..Padded::default() }
+}
+
+/// What the tokens of a model with one stack attend to among themselves.
+fn stack(model: &Model, tokenizer: &Tokenizer, ids: &[u32]) -> Result<Map, Failure> {
+    let batch = padded(ids);
+    let arch = model.blueprint().arch();
+    let names = labels(tokenizer, ids, Side::Source);
+    Ok(match &arch.decoder {
+        Some(decoder) => {
+            let forced = block_on(model.gpu(), model.forward(None, &batch, true))?;
+            map(Kind::Decoder, decoder.heads, names.clone(), names, forced.decoder_attentions)
+        }
+        None => {
+            let encoded = block_on(model.gpu(), model.encode(&batch, true))?;
+            let heads = arch.encoder.as_ref().map_or(0, |stack| stack.heads);
+            map(Kind::Encoder, heads, names.clone(), names, encoded.attentions)
+        }
     })
+}
+
+/// What an encoder-decoder attends to while it writes the target, or else its own translation. The rows of the decoder are
+/// the tokens that it writes: each is chosen by what the token before it attends to.
+fn sequence(
+    model: &Model,
+    tokenizer: &Tokenizer,
+    settings: &Settings,
+    source: Vec<u32>,
+    target: Option<Vec<u32>>,
+) -> Result<Vec<Map>, Failure> {
+    let start = settings.decoder_start_token_id.or(settings.bos_token_id);
+    let start = start.ok_or_else(|| Failure::new("the model's folder has no decoder_start_token_id"))?;
+    let written = match target {
+        Some(ids) => ids,
+        None => {
+            let generated = block_on(model.gpu(), model.generate_ids(std::slice::from_ref(&source), settings))?;
+            generated.into_iter().flat_map(|one| one.ids).collect()
+        }
+    };
+    let read: Vec<u32> = std::iter::once(start).chain(written.iter().copied()).take(written.len()).collect();
+    let forced = block_on(model.gpu(), model.forward(Some(&padded(&source)), &padded(&read), true))?;
+    let arch = model.blueprint().arch();
+    let heads = |stack: &Option<Stack>| stack.as_ref().map_or(0, |stack| stack.heads);
+    let (from, reads) = (labels(tokenizer, &source, Side::Source), labels(tokenizer, &read, Side::Target));
+    let writes = labels(tokenizer, &written, Side::Target);
+    let (encoder, decoder) = (heads(&arch.encoder), heads(&arch.decoder));
+    Ok(vec![
+        map(Kind::Encoder, encoder, from.clone(), from.clone(), forced.encoder_attentions),
+        map(Kind::Decoder, decoder, writes.clone(), reads, forced.decoder_attentions),
+        map(Kind::Cross, decoder, writes, from, forced.cross_attentions),
+    ])
+}
+
+fn map(kind: Kind, heads: usize, rows: Vec<String>, columns: Vec<String>, layers: Vec<Vec<f32>>) -> Map {
+    Map { kind, layers: layers.len(), heads, rows, columns, weights: layers.concat() }
 }
 
 /// Tokens as a reader knows them: text where one is text by itself, `▁` where a word begins, else as the vocabulary has it.

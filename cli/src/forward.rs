@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use wgformer::blocking::block_on;
+use wgformer::generate::Settings;
 use wgformer::model::arch::Arch;
 use wgformer::model::{Blueprint, Encoded, Forced, Model, Padded};
 use wgformer::weights::{Checkpoint, Values, write_safetensors};
@@ -25,7 +26,11 @@ encoder also `token_type_ids` [B,S] i64. An encoder with a decoder wants `decode
 The output is all f32. Of an encoder: `last_hidden_state` [B,S,W], `pooler_output` [B,W] where the model has a pooler, and with
 --attentions `attentions.N` [B,H,S,S] for each layer. With a decoder: `logits` [B,T,V], `encoder_last_hidden_state` [B,S,W], and
 with --attentions `encoder_attentions.N` [B,H,S,S], `decoder_attentions.N` [B,H,T,T], `cross_attentions.N` [B,H,T,S]. Of a decoder
-alone: `logits` [B,S,V], and `attentions.N`. Rows that are padding are zeros. The output is complete or not there at all.")]
+alone: `logits` [B,S,V], and `attentions.N`. Rows that are padding are zeros.
+
+With --max-new-tokens it generates instead, as the folder's generation_config.json says but without drawing, and writes
+`sequences` [B,L] i64 only: start token or prompt with its padding, then the new tokens, padded with the pad id. Decoder ids are
+not read then. The output is complete or not there at all.")]
 pub struct Args {
     /// A Hugging Face folder with config.json and model.safetensors
     #[arg(long, value_name = "DIR")]
@@ -37,17 +42,38 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
     /// Also write what each head attends to
-    #[arg(long)]
+    #[arg(long, conflicts_with = "max_new_tokens")]
     attentions: bool,
+    /// Generate up to so many new tokens
+    #[arg(long, value_name = "N")]
+    max_new_tokens: Option<usize>,
+    /// Beams of the search; what the folder says without it
+    #[arg(long, value_name = "K", requires = "max_new_tokens")]
+    num_beams: Option<usize>,
+    /// No end token ends a text, only the length
+    #[arg(long, requires = "max_new_tokens")]
+    ignore_eos: bool,
 }
 
 pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
     // Whether the output can be written is known now, not after the work.
     Part::create(&args.output)?;
     let blueprint = Blueprint::open(&args.model)?;
-    let (batch, target) = read(&args.input, blueprint.arch())?;
-    let device = device.open()?;
-    let model = device.model(blueprint)?;
+    let (batch, target) = read(&args.input, blueprint.arch(), args.max_new_tokens.is_some())?;
+    if let Some(new) = args.max_new_tokens {
+        let mut settings = Settings { max_new_tokens: Some(new), do_sample: false, ..blueprint.generation().clone() };
+        settings.num_beams = args.num_beams.unwrap_or(settings.num_beams);
+        if args.ignore_eos {
+            settings.eos_token_id.clear();
+        }
+        settings.check(blueprint.arch().vocab)?;
+        let model = device.open()?.model(blueprint)?;
+        let (shape, ids) = sequences(&model, &batch, &settings)?;
+        let bytes = write_safetensors(&[("sequences", &shape, Values::I64(&ids))])?;
+        Part::create(&args.output)?.finish(&bytes)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let model = device.open()?.model(blueprint)?;
     let tensors = compute(&model, &batch, target.as_ref(), args.attentions)?;
     let list: Vec<_> = tensors.iter().map(|(n, shape, v)| (n.as_str(), shape.as_slice(), Values::F32(v))).collect();
     Part::create(&args.output)?.finish(&write_safetensors(&list)?)?;
@@ -56,8 +82,9 @@ pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
 
 /// The batch of a file and, for an encoder with a decoder, the decoder's; their shapes are checked, the model checks the
 /// values.
-fn read(path: &Path, arch: &Arch) -> Result<(Padded, Option<Padded>), Failure> {
+fn read(path: &Path, arch: &Arch, generates: bool) -> Result<(Padded, Option<Padded>), Failure> {
     let known: &[&str] = match (&arch.encoder, &arch.decoder) {
+        (_, Some(_)) if generates => &["input_ids", "attention_mask"],
         (_, None) => &["input_ids", "attention_mask", "token_type_ids"],
         (None, _) => &["input_ids", "attention_mask"],
         _ => &["input_ids", "attention_mask", "decoder_input_ids", "decoder_attention_mask"],
@@ -103,6 +130,33 @@ fn read_batch(path: &Path, file: &Checkpoint, names: &[&str]) -> Result<Padded, 
 fn said(path: &Path, e: wgformer::Error) -> Failure {
     let (e, file) = (e.to_string(), path.display().to_string());
     Failure::new(if e.contains(&file) { e } else { format!("{file}: {e}") })
+}
+
+/// What a model generates for each row, padded to one length, with what it began from.
+fn sequences(model: &Model, batch: &Padded, settings: &Settings) -> Result<(Vec<usize>, Vec<i64>), Failure> {
+    let kept = |i: usize| batch.mask.get(i) != Some(&0);
+    let id = |i: usize| {
+        u32::try_from(batch.ids[i]).map_err(|_| Failure::new(format!("input_ids: {} is no id", batch.ids[i])))
+    };
+    let row = |b: usize| (b * batch.len..(b + 1) * batch.len).filter(|&i| kept(i)).map(id).collect();
+    let lists = (0..batch.batch).map(row).collect::<Result<Vec<Vec<u32>>, _>>()?;
+    let generated = block_on(model.gpu(), model.generate_ids(&lists, settings))?;
+    let start = settings.decoder_start_token_id.or(settings.bos_token_id);
+    let begun = |b: usize| match model.blueprint().arch().encoder {
+        Some(_) => start.into_iter().map(i64::from).collect::<Vec<_>>(),
+        None => batch.ids[b * batch.len..][..batch.len].to_vec(),
+    };
+    let rows: Vec<Vec<i64>> = (generated.iter().enumerate())
+        .map(|(b, one)| begun(b).into_iter().chain(one.ids.iter().map(|&id| id.into())).collect())
+        .collect();
+    let longest = rows.iter().map(Vec::len).max().unwrap_or(0);
+    // As transformers does where there is no pad id.
+    let pad = settings.pad_token_id.or(settings.eos_token_id.first().copied()).unwrap_or(0);
+    let padded = rows.into_iter().flat_map(|mut row| {
+        row.resize(longest, pad.into());
+        row
+    });
+    Ok((vec![batch.batch, longest], padded.collect()))
 }
 
 /// A tensor of the output: name, shape, elements.

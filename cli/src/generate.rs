@@ -131,6 +131,7 @@ fn stream(model: &Model, tokenizer: &Tokenizer, ids: Vec<u32>, settings: &Settin
     if let Some(failure) = failure {
         return Err(failure);
     }
+    let mut generated = generated?;
     print(&(text.finish()? + "\n"))?;
-    generated?.pop().ok_or_else(|| Failure::new("nothing was generated; please report this"))
+    generated.pop().ok_or_else(|| Failure::new("nothing was generated; please report this"))
 }

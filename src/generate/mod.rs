@@ -37,7 +37,7 @@ use search::Search;
 pub enum Finish {
     /// With an end token.
     End,
-    /// At the length that the settings allow: it was cut.
+    /// At the length that the settings allow: it was cut, or its end was forced there.
     Length,
     /// The caller stopped it.
     Stopped,

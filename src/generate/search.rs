@@ -187,9 +187,9 @@ impl<'a> Search<'a> {
                 let Some(beam) = text.beams.first_mut() else { return };
                 beam.ids.push(id);
                 tell(i, id);
-                let ended = settings.eos_token_id.contains(&id);
-                if ended || beam.ids.len() >= text.limit {
-                    text.finish = Some(if ended { Finish::End } else { Finish::Length });
+                let ends = settings.eos_token_id.contains(&id) || beam.ids.len() >= text.limit;
+                if ends {
+                    text.finish = Some(text.how(&text.outcome().0, settings));
                 }
             }
             (Choice::Beams(_), None) => {}
@@ -220,7 +220,8 @@ impl Text {
 
     fn how(&self, ids: &[u32], settings: &Settings) -> Finish {
         let ended = ids.last().is_some_and(|id| settings.eos_token_id.contains(id));
-        if ended { Finish::End } else { Finish::Length }
+        let forced = self.prompt + ids.len() >= self.limit && !settings.forced_eos_token_id.is_empty();
+        if ended && !forced { Finish::End } else { Finish::Length }
     }
 }
 

@@ -134,16 +134,12 @@ fn said(path: &Path, e: wgformer::Error) -> Failure {
 
 /// What a model generates for each row, padded to one length, with what it began from.
 fn sequences(model: &Model, batch: &Padded, settings: &Settings) -> Result<(Vec<usize>, Vec<i64>), Failure> {
-    let kept = |i: usize| batch.mask.get(i) != Some(&0);
-    let id = |i: usize| {
-        u32::try_from(batch.ids[i]).map_err(|_| Failure::new(format!("input_ids: {} is no id", batch.ids[i])))
-    };
-    let row = |b: usize| (b * batch.len..(b + 1) * batch.len).filter(|&i| kept(i)).map(id).collect();
-    let lists = (0..batch.batch).map(row).collect::<Result<Vec<Vec<u32>>, _>>()?;
+    let arch = model.blueprint().arch();
+    let reads = arch.encoder.as_ref().or(arch.decoder.as_ref());
+    let lists = batch.lists(arch.vocab, reads.map_or(0, |stack| stack.position.max()))?;
     let generated = block_on(model.gpu(), model.generate_ids(&lists, settings))?;
-    let start = settings.decoder_start_token_id.or(settings.bos_token_id);
-    let begun = |b: usize| match model.blueprint().arch().encoder {
-        Some(_) => start.into_iter().map(i64::from).collect::<Vec<_>>(),
+    let begun = |b: usize| match arch.encoder {
+        Some(_) => settings.decoder_start_token_id.or(settings.bos_token_id).into_iter().map(i64::from).collect(),
         None => batch.ids[b * batch.len..][..batch.len].to_vec(),
     };
     let rows: Vec<Vec<i64>> = (generated.iter().enumerate())

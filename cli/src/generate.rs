@@ -112,11 +112,7 @@ fn stream(model: &Model, tokenizer: &Tokenizer, ids: Vec<u32>, settings: &Settin
     let arch = model.blueprint().arch();
     let (sources, prompts) = match arch.encoder {
         None => (Vec::new(), vec![ids]),
-        Some(_) => {
-            let start = settings.decoder_start_token_id.or(settings.bos_token_id);
-            let start = start.ok_or_else(|| Failure::new("the model's folder has no decoder_start_token_id"))?;
-            (vec![ids], vec![vec![start]])
-        }
+        Some(_) => (vec![ids], vec![vec![settings.decoder_start()?]]),
     };
     let mut text = tokenizer.stream();
     let mut failure = None;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use wgformer::blocking::block_on;
-use wgformer::generate::{Finish, MOST_BEAMS, Settings};
+use wgformer::generate::{Finish, Settings};
 use wgformer::model::{Blueprint, Model};
 use wgformer::text::{TargetToken, Tokenizer};
 
@@ -49,7 +49,7 @@ pub struct Args {
 }
 
 /// A model with all that translating takes.
-pub struct Translator {
+struct Translator {
     model: Model,
     tokenizer: Tokenizer,
     settings: Settings,
@@ -60,14 +60,13 @@ pub struct Translator {
 
 pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
     let blueprint = builtin::open(args.model.as_deref())?;
+    has_both(&blueprint)?;
     let languages = (args.source_lang.as_deref(), args.target_lang.as_deref());
-    let (tokenizer, mut settings) = prepare(&blueprint, languages)?;
+    let tokenizer = Tokenizer::of(&blueprint)?.with_languages(languages.0, languages.1)?;
+    let mut settings = settings(&blueprint, &tokenizer);
     settings.num_beams = args.beams.unwrap_or(settings.num_beams);
     settings.max_new_tokens = args.max_tokens.or(settings.max_new_tokens);
     // What cannot be is known before a device is opened or a text read.
-    if !(1..=MOST_BEAMS).contains(&settings.num_beams) {
-        return Err(Failure::new(format!("--beams {}: expected 1 to {MOST_BEAMS}", settings.num_beams)));
-    }
     settings.check(blueprint.arch().vocab)?;
     let texts = input::texts(args.texts, device.quiet);
     let first = texts.recv().map_err(|_| input::none())?;
@@ -83,21 +82,19 @@ pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Tokenizer and settings of a model that translates between these languages.
-pub fn prepare(
-    blueprint: &Blueprint,
-    (source, target): (Option<&str>, Option<&str>),
-) -> Result<(Tokenizer, Settings), Failure> {
+/// Refuses a model that does not translate.
+fn has_both(blueprint: &Blueprint) -> Result<(), Failure> {
     let arch = blueprint.arch();
     let missing = match (&arch.encoder, &arch.decoder) {
-        (Some(_), Some(_)) => None,
-        (_, None) => Some("decoder; use `embed` or `attend` for an encoder"),
-        (None, _) => Some("encoder; use `generate` for a decoder"),
+        (Some(_), Some(_)) => return Ok(()),
+        (_, None) => "decoder; use `embed` or `attend` for an encoder",
+        (None, _) => "encoder; use `generate` for a decoder",
     };
-    if let Some(missing) = missing {
-        return Err(Failure::new(format!("the model has no {missing}; translating takes a model with both")));
-    }
-    let tokenizer = Tokenizer::of(blueprint)?.with_languages(source, target)?;
+    Err(Failure::new(format!("the model has no {missing}; translating takes a model with both")))
+}
+
+/// How a model translates to the language that its tokenizer has been told.
+pub fn settings(blueprint: &Blueprint, tokenizer: &Tokenizer) -> Settings {
     let mut settings = Settings { do_sample: false, ..blueprint.generation().clone() };
     match tokenizer.target_token() {
         Some(TargetToken::Start(id)) => settings.decoder_start_token_id = Some(id),
@@ -105,7 +102,7 @@ pub fn prepare(
         None => {}
     }
     settings.max_length = settings.max_length.or(settings.max_new_tokens.is_none().then_some(DEFAULT_LENGTH));
-    Ok((tokenizer, settings))
+    settings
 }
 
 impl Translator {

@@ -183,7 +183,14 @@ fn bad_input() {
     let folder = Folder::new("bad-sequences");
     let (bert, llama) = (folder.model("bert"), llama(&folder));
     let bert = text(&bert);
+    let (input, output) = (folder.path("in.safetensors"), folder.path("out.safetensors"));
+    let batch =
+        [("input_ids", &[1, 2][..], Values::I64(&[7, 9])), ("attention_mask", &[1, 2][..], Values::I64(&[1, 2]))];
+    std::fs::write(&input, write_safetensors(&batch).expect("bytes")).expect("a file");
+    let forward = ["forward", "--model", &llama, "--input", text(&input), "--output", text(&output)];
+    let masked = [&forward[..], &["--max-new-tokens", "3"]].concat();
     let cases: &[(&[&str], &str)] = &[
+        (&masked, "attention_mask"),
         (&["translate", "--model", bert, "x"], "no decoder"),
         (&["translate", "--model", &llama, "x"], "no encoder"),
         (&["translate", "--beams", "0", "x"], "1 to 64"),

@@ -125,11 +125,7 @@ impl Model {
         if arch.encoder.is_none() || arch.decoder.is_none() {
             return Ok(lists.to_vec());
         }
-        let Some(start) = settings.decoder_start_token_id.or(settings.bos_token_id) else {
-            let why = "the model's configuration has none; set decoder_start_token_id";
-            return Err(Error::input("decoder_start_token_id", why));
-        };
-        Ok(vec![vec![start]; lists.len()])
+        Ok(vec![vec![settings.decoder_start()?]; lists.len()])
     }
 
     /// Allocates all that a job needs.

@@ -187,6 +187,15 @@ impl Settings {
         })
     }
 
+    /// The id that the decoder of an encoder-decoder begins with: `decoder_start_token_id`, else `bos_token_id`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where there is neither.
+    pub fn decoder_start(&self) -> Result<u32> {
+        let why = "the model's configuration has none; set decoder_start_token_id";
+        self.decoder_start_token_id.or(self.bos_token_id).ok_or_else(|| Error::input("decoder_start_token_id", why))
+    }
+
     /// Refuses what makes no sense, or cannot be done.
     ///
     /// # Errors

@@ -49,6 +49,19 @@ impl Padded {
         list(kinds, &self.types, types.max(1), true)
     }
 
+    /// Each row's token ids without its padding, for a model of so many words and positions.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for shapes that disagree, a mask that is not 0 or 1, ids outside the vocabulary, more columns than
+    /// there are positions.
+    pub fn lists(&self, vocab: usize, positions: usize) -> Result<Vec<Vec<u32>>> {
+        self.check(["input_ids", "attention_mask", "token_type_ids"], vocab, 1, positions)?;
+        let row = |(b, columns): (usize, Vec<usize>)| {
+            columns.into_iter().map(|column| self.ids[b * self.len + column] as u32).collect()
+        };
+        Ok(self.tokens().into_iter().enumerate().map(row).collect())
+    }
+
     /// Columns of each row's tokens.
     pub(super) fn tokens(&self) -> Vec<Vec<usize>> {
         let kept = |row: usize| (0..self.len).filter(move |c| self.mask.get(row * self.len + c) != Some(&0));

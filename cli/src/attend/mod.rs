@@ -81,7 +81,7 @@ pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
     let tokenizer = Tokenizer::of(&blueprint)?;
     let source = tokens(tokenizer.encode(&args.source)?, device.quiet)?;
     let target = args.target.map(|text| tokens(tokenizer.encode_target(&text)?, device.quiet)).transpose()?;
-    let settings = if both { Some(translate::prepare(&blueprint, (None, None))?.1) } else { None };
+    let settings = both.then(|| translate::settings(&blueprint, &tokenizer));
     let model = device.open()?.model(blueprint)?;
     let maps = match settings {
         Some(settings) => sequence(&model, &tokenizer, &settings, source, target)?,
@@ -140,8 +140,6 @@ fn sequence(
     source: Vec<u32>,
     target: Option<Vec<u32>>,
 ) -> Result<Vec<Map>, Failure> {
-    let start = settings.decoder_start_token_id.or(settings.bos_token_id);
-    let start = start.ok_or_else(|| Failure::new("the model's folder has no decoder_start_token_id"))?;
     let written = match target {
         Some(ids) => ids,
         None => {
@@ -149,7 +147,8 @@ fn sequence(
             generated.into_iter().flat_map(|one| one.ids).collect()
         }
     };
-    let read: Vec<u32> = std::iter::once(start).chain(written.iter().copied()).take(written.len()).collect();
+    let read: Vec<u32> =
+        std::iter::once(settings.decoder_start()?).chain(written.iter().copied()).take(written.len()).collect();
     let forced = block_on(model.gpu(), model.forward(Some(&padded(&source)), &padded(&read), true))?;
     let arch = model.blueprint().arch();
     let heads = |stack: &Option<Stack>| stack.as_ref().map_or(0, |stack| stack.heads);

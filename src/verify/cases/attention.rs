@@ -4,10 +4,10 @@ use crate::kernel::{Attention, Keys, Similarity, View};
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases: Vec<_> = options().collect();
-    for d in [1, 2, 3] {
+    for d in [1, 2, 3, 59, 64] {
         cases.push(case(format!("heads of {d}"), Keys::Own, 2, 2, d));
     }
-    for d in [59, 64, 65, 97, 111, 128] {
+    for d in [65, 97, 111, 128] {
         // Large for compilers: a software adapter's takes a second for each of these.
         cases.push(case(format!("heads of {d}"), Keys::Own, 2, 1, d).large());
     }

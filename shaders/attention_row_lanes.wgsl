@@ -65,12 +65,15 @@ fn main(
             for (var e = 0u; e < LOADS; e++) { // unroll
                 output[e] *= shrink;
             }
-            for (var b = 0u; b < WG; b++) { // unroll
-                let weight = subgroupBroadcast(p, b);
-                let value0 = tile.v0 + subgroupBroadcast(at, b) * c.v_stride;
-                for (var e = 0u; e < LOADS; e++) { // unroll
-                    let value = v_quad(value0, (e * WG + lane) * 4u, c.head_dim);
-                    output[e] = fma(select(value, vec4f(0.0), weight == 0.0), vec4f(weight), output[e]);
+            // Two keys a turn: a driver compiles few of them, and ends all loops after 65,535 turns.
+            for (var b = 0u; b < min(WG, end - first); b += 2u) {
+                for (var half = 0u; half < 2u; half++) { // unroll
+                    let weight = subgroupShuffle(p, b + half);
+                    let value0 = tile.v0 + subgroupShuffle(at, b + half) * c.v_stride;
+                    for (var e = 0u; e < LOADS; e++) { // unroll
+                        let value = v_quad(value0, (e * WG + lane) * 4u, c.head_dim);
+                        output[e] = fma(select(value, vec4f(0.0), weight == 0.0), vec4f(weight), output[e]);
+                    }
                 }
             }
         }

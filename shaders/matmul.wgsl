@@ -53,8 +53,8 @@ fn main(
         xs[tx * QUADS + ty] = select(vec4f(0.0), x4, k < c.k);
         ws[tx * QUADS + ty] = select(vec4f(0.0), w4, k < c.k);
         workgroupBarrier();
-        for (var d0 = 0u; d0 < min(DEPTH, c.k - k0); d0 += 8u) {
-            for (var d = 0u; d < 8u; d++) { // unroll
+        for (var d0 = 0u; d0 < min(DEPTH, c.k - k0); d0 += 4u) {
+            for (var d = 0u; d < 4u; d++) { // unroll
                 let a = xs[(d0 + d) * QUADS + ty];
                 let b = ws[(d0 + d) * QUADS + tx];
                 sums[0] = fma(vec4f(a.x), b, sums[0]);
@@ -66,16 +66,15 @@ fn main(
         workgroupBarrier();
     }
 
-    // A loop over rows, which picks its sums: unrolled it would be most of what a driver has to compile.
-    let first = m0 + ty * 4u;
-    for (var m = first; m < min(first + 4u, row_count()); m++) {
-        let sum = select(select(sums[0], sums[1], m == first + 1u), select(sums[2], sums[3], m == first + 3u), m >= first + 2u);
-        for (var j = 0u; j < 4u; j++) { // unroll
-            let n = n0 + tx * 4u + j;
-            if (n < c.n) {
-                let value = activate(sum[j] + bias_at(c.b_offset + n)) + residual_at(c.r_offset + m * c.r_stride + n);
-                y[c.y_offset + batch * c.y_batch + m * c.y_stride + n] = value;
-            }
+    // Loops over rows and columns, which pick their sum: unrolled they would be most of what a driver has to compile.
+    let m1 = m0 + ty * 4u;
+    let n1 = n0 + tx * 4u;
+    for (var m = m1; m < min(m1 + 4u, row_count()); m++) {
+        let four = select(select(sums[0], sums[1], m == m1 + 1u), select(sums[2], sums[3], m == m1 + 3u), m >= m1 + 2u);
+        for (var n = n1; n < min(n1 + 4u, c.n); n++) {
+            let sum = select(select(four.x, four.y, n == n1 + 1u), select(four.z, four.w, n == n1 + 3u), n >= n1 + 2u);
+            let value = activate(sum + bias_at(c.b_offset + n)) + residual_at(c.r_offset + m * c.r_stride + n);
+            y[c.y_offset + batch * c.y_batch + m * c.y_stride + n] = value;
         }
     }
 }

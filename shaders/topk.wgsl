@@ -4,7 +4,8 @@
 // every part. Then, k times, the best of those is the next of the row, and only the part that it came from is searched
 // again, by all invocations together, for its best after the one that was taken. So the row is read once, or twice with
 // the sum. Of equals the lower column is better; a NaN is better than any number. A turn of a loop over a row
-// takes four columns: see argmax.wgsl.
+// takes four columns: see argmax.wgsl. The parts' best lie in workgroup memory, each read by its own invocation only:
+// registers know no index, and a driver would compile a choice among all of them at each place.
 @group(0) @binding(2) var<storage, read> x: array<f32>;             // [R, C]
 @group(0) @binding(3) var<storage, read_write> values: array<f32>;  // [R, k]
 @group(0) @binding(4) var<storage, read_write> ids: array<u32>;     // [R, k]
@@ -28,6 +29,9 @@ fn follows(value: f32, j: u32, taken: f32, column: u32) -> bool {
     return value < taken || (value == taken && j > column);
 }
 
+var<workgroup> best: array<f32, PARTS * WG>;
+var<workgroup> place: array<f32, PARTS * WG>;
+
 // The column of the invocations' best: the lowest of those that have it.
 fn reduce_column(value: f32, column: f32, top: f32, in: Invocation) -> f32 {
     return -reduce_max(select(-NOWHERE, -column, value == top || is_nan(value)), in);
@@ -39,9 +43,8 @@ fn main(in: Invocation) {
     if (row >= row_count()) { return; }
     let x0 = c.x_offset + row * c.x_stride;
     let depth = ((c.cols + WG - 1u) / WG + PARTS - 1u) / PARTS;
-    var best: array<f32, PARTS>;
-    var place: array<f32, PARTS>;
-    for (var p = 0u; p < PARTS; p++) {
+    let parts = min(PARTS, (c.cols + depth * WG - 1u) / (depth * WG));
+    for (var p = 0u; p < parts; p++) {
         var top = LOWEST;
         var column = NOWHERE;
         let end = min(c.cols, (p + 1u) * depth * WG);
@@ -55,16 +58,17 @@ fn main(in: Invocation) {
                 }
             }
         }
-        best[p] = top;
-        place[p] = column;
+        best[p * WG + in.local] = top;
+        place[p * WG + in.local] = column;
     }
     for (var i = 0u; i < c.k; i++) {
-        var top = best[0];
-        var column = place[0];
-        for (var p = 1u; p < PARTS; p++) {
-            if (better(best[p], top) || column == NOWHERE) {
-                top = best[p];
-                column = place[p];
+        var top = best[in.local];
+        var column = place[in.local];
+        for (var p = 1u; p < parts; p++) {
+            let other = best[p * WG + in.local];
+            if (better(other, top) || column == NOWHERE) {
+                top = other;
+                column = place[p * WG + in.local];
             }
         }
         let taken = reduce_max(top, in);
@@ -101,8 +105,8 @@ fn main(in: Invocation) {
         let next = reduce_max(top, in);
         column = reduce_column(top, column, next, in);
         if (in.local == owner) {
-            best[part] = next;
-            place[part] = column;
+            best[part * WG + owner] = next;
+            place[part * WG + owner] = column;
         }
     }
 }

@@ -118,7 +118,7 @@ pub struct Spec {
     weights: bool,
     /// How the software tier reads q, k and v.
     rows: Rows,
-    /// Rows of y are whole quads (`Body::Lanes`).
+    /// Rows of y are whole quads (`Body::Lanes` with mirrors).
     aligned: bool,
 }
 
@@ -330,10 +330,10 @@ impl Attention<View> {
             true => Err("heads this wide are read through mirrors only".into()),
             false => Ok(()),
         };
-        let aligned = matches!(body, Body::Lanes { .. }) && self.y.as_ref().is_some_and(quads);
-        let candidate = |spec, choice: Choice| Candidate::new(Spec { aligned, ..spec }, able.clone().and(choice));
+        let aligned = matches!(spec.body, Body::Lanes { .. }) && self.y.as_ref().is_some_and(quads);
+        let candidate = |spec, choice: Choice| Candidate::new(spec, able.clone().and(choice));
         [
-            candidate(Spec { rows: Rows::Mirror, ..spec }, mirrored),
+            candidate(Spec { rows: Rows::Mirror, aligned, ..spec }, mirrored),
             candidate(Spec { body, rows: Rows::Scalar, ..spec }, short),
         ]
     }

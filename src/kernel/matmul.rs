@@ -95,7 +95,7 @@ pub struct Spec {
     residual: bool,
     /// How `Body::Lanes` reads x.
     x: Rows,
-    /// Rows of y, bias and residual are whole quads (`Body::Lanes`).
+    /// Rows of y, bias and residual are whole quads (`Body::Lanes` with mirrors).
     aligned: bool,
 }
 
@@ -248,7 +248,10 @@ impl Matmul<View> {
             Role::Full | Role::Prefill => LANE_ROWS,
         };
         let body = Body::Lanes { width: *caps.lanes().as_ref().unwrap_or(&8), rows };
-        let lanes = |x, choice: Choice| Candidate::new(Spec { x, aligned, ..spec(body) }, self.lanes(caps).and(choice));
+        let lanes = |x, choice: Choice| {
+            let aligned = aligned && x == Rows::Mirror;
+            Candidate::new(Spec { x, aligned, ..spec(body) }, self.lanes(caps).and(choice))
+        };
         // A residual that is not made of quads is read from its buffer.
         let residual = self.residual.filter(|_| aligned).map_or(Ok(()), |v| mirror::fits(caps, &v));
         let mirrored = mirror::fits(caps, &self.x).and(residual);

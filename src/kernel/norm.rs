@@ -60,7 +60,7 @@ pub struct Spec {
     sum: bool,
     /// How the lanes of a software adapter read x and residual.
     rows: Rows,
-    /// Rows of the other arguments are whole quads, for those lanes.
+    /// Rows of the other arguments are whole quads, for those lanes with mirrors.
     aligned: bool,
 }
 
@@ -154,7 +154,10 @@ impl Norm<View> {
         let aligned = others.iter().flatten().all(View::aligned);
         let mirrored = inputs.iter().flatten().try_for_each(|v| mirror::fits(caps, v));
         let [lanes, subgroup, workgroup] = Reduce::choices(caps);
-        let lane = |rows, choice| Candidate::new(Spec { rows, aligned, ..spec(lanes.0) }, lanes.1.clone().and(choice));
+        let lane = |rows, choice| {
+            let aligned = aligned && rows == Rows::Mirror;
+            Candidate::new(Spec { rows, aligned, ..spec(lanes.0) }, lanes.1.clone().and(choice))
+        };
         let other = |(reduce, choice)| Candidate::new(spec(reduce), choice);
         vec![lane(Rows::Mirror, mirrored), lane(Rows::Scalar, Ok(())), other(subgroup), other(workgroup)]
     }

@@ -9,16 +9,18 @@ use wgformer::blocking::block_on;
 use crate::device::{self, Device};
 use crate::output::{Failure, note, one_line, print};
 
-/// Kernels and whole encoders, checked and then timed; exit code 1 where one is wrong, or slower than in a saved run
+/// Kernels and whole models, checked and then timed; exit code 1 where one is wrong, or slower than in a saved run
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   wgformer bench
   wgformer bench --filter matmul --json
   wgformer bench --filter encoder --ops
+  wgformer bench --filter decode/opus-mt
   wgformer bench --save before.jsonl
   wgformer bench --compare before.jsonl --threshold 5
 
-Shapes: matmul and matvec m x n x k; attention heads x head width / sequences x tokens; encoders sequences x tokens.
+Shapes: matmul and matvec m x n x k; attention heads x head width / sequences x tokens; encoders sequences x tokens;
+prefill a prompt's tokens (an encoder-decoder's source), decode and beam4 the keys of a step for one sequence or four beams.
 Rates are of the least times. `share` is of this run's ceilings: reading or copying where GB/s are given, else
 multiply-adds; what fits a cache may exceed them. `x plain` tells how many times as fast as the simplest kernel for the
 same problem (`plain/..`: an invocation for each output or row, over buffers) an op is. --compare looks at medians.")]
@@ -29,7 +31,7 @@ pub struct Args {
     /// A JSON object a line
     #[arg(long)]
     json: bool,
-    /// Splits encoders by op
+    /// Splits models by op
     #[arg(long)]
     ops: bool,
     /// Writes the JSON lines to a file
@@ -120,26 +122,33 @@ fn line(row: &Row) -> Result<String, Failure> {
     Ok(serde_json::to_string(row).map_err(|e| Failure::new(e.to_string()))? + "\n")
 }
 
-/// What the encoders take beside what their matmuls would take at the rate of a large one, measured in the same run.
+/// What encoders and prompts take beside what their matmuls would take at the rate of a large one, measured in the same
+/// run, and what a token takes beside the matmuls of its step.
 fn summary(rows: &[Row]) -> String {
     const RATE: &str = "matmul/f32/1024x1024x1024";
     let find = |name: &str| rows.iter().find(|row| row.name == name);
-    let (Some(gflops), Some(ceiling)) =
-        (find(RATE).and_then(|row| row.gflops), find("ceiling/fma").and_then(|row| row.gflops))
-    else {
-        return String::new();
-    };
+    let Some(ceiling) = find("ceiling/fma").and_then(|row| row.gflops) else { return String::new() };
+    let rate = find(RATE).and_then(|row| row.gflops);
     let mut text = String::new();
-    for item in items().iter().filter(|item| item.name().starts_with("encoder/")) {
-        let Some(ms) = find(item.name()).and_then(|row| row.min) else { continue };
-        let matmuls = item.matmul_flops() / gflops * 1e-6;
-        text += &format!(
-            "{}: {ms:.1} ms, {:.2} of it its matmuls at the rate of {RATE} ({matmuls:.1} ms); {:.1} ms if the FMA ceiling \
-             were 120 GFLOP/s\n",
-            item.name(),
-            matmuls / ms,
-            ms * ceiling / 120.0
-        );
+    for item in items() {
+        let Some((row, ms)) = find(item.name()).and_then(|row| Some((row, row.min?))) else { continue };
+        let many = item.name().starts_with("encoder/") || item.name().starts_with("prefill/");
+        if let (Some(gflops), true) = (rate, many) {
+            let matmuls = item.matmul_flops() / gflops * 1e-6;
+            text += &format!(
+                "{}: {ms:.1} ms, {:.2} of it its matmuls at the rate of {RATE} ({matmuls:.1} ms); {:.1} ms if the FMA \
+                 ceiling were 120 GFLOP/s\n",
+                item.name(),
+                matmuls / ms,
+                ms * ceiling / 120.0
+            );
+        }
+        let (Some(tokens), Some(bytes), Some(host)) = (row.tokens, row.bytes, row.host) else { continue };
+        text += &format!("{}: {tokens:.1} tokens/s, {:.1} MB a token, {host:.2} ms on the host", item.name(), bytes * 1e-6);
+        if let Some(matvecs) = row.matvecs {
+            text += &format!(", {:.2} times its matmuls alone ({matvecs:.2} ms)", ms / matvecs);
+        }
+        text += &format!("; {:.1} tokens/s if the FMA ceiling were 120 GFLOP/s\n", tokens * 120.0 / ceiling);
     }
     text
 }

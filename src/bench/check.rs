@@ -1,7 +1,8 @@
 //! A result is judged before it is timed, with the comparator of `verify`.
 
 use super::items::Item;
-use super::minilm;
+use super::job::{Job, Pass};
+use super::shapes::Shape;
 use crate::graph::State;
 use crate::graph::step::Step;
 use crate::kernel::{Keys, Op, View};
@@ -10,6 +11,7 @@ use crate::verify::cases::Case;
 use crate::verify::compare::{Expected, Got, Outcome};
 use crate::verify::runs::Runs;
 use crate::verify::slack::Slack;
+use crate::weights::HostTensor;
 use crate::{Error, Result};
 
 /// Multiply-adds up to which a whole op goes through the reference; of larger ones, some rows do.
@@ -30,19 +32,57 @@ pub(super) fn op(item: &Item, case: &Case, outputs: &[(&'static str, Vec<u8>)]) 
     Ok(())
 }
 
-/// Judges the rows that an encoder left for its last sequence, by the graph interpreted for that sequence alone.
-pub(super) fn encoder(item: &Item, batch: usize, len: usize, hidden: &[u8]) -> Result<()> {
-    let last = minilm::job(1, len);
-    let step = Step::packed(&[len]).with_ids(minilm::ids(batch - 1, len).collect());
-    fn run<F: Float>(job: &super::items::Job, step: &Step) -> Result<Vec<F>> {
-        let mut state = State::<F>::new();
-        state.run(&job.graph, step, &minilm::weight)?;
-        Ok(state.get("hidden").map_or_else(Vec::new, |tensor: &Tensor<F>| tensor.floats().to_vec()))
+/// A model's job whose answer the reference knows, and where that answer is.
+pub(super) struct Judged {
+    /// Small enough for the reference.
+    pub job: Job,
+    /// The persistent tensor that it leaves.
+    pub output: &'static str,
+    /// Elements of the timed session's own tensor before this answer; `None` where the job has to run for itself.
+    pub own: Option<usize>,
+}
+
+impl Judged {
+    /// Of an encoder, the last sequence alone; of a decoder, one layer of each stack.
+    pub fn of(shape: Shape, pass: Pass) -> Self {
+        let short = |output| Self { job: Job::pass(shape, 1, pass, 0), output, own: None };
+        match pass {
+            Pass::Encoder { batch, len } => {
+                let job = Job::pass(shape, usize::MAX, Pass::Encoder { batch: 1, len }, batch - 1);
+                let width = shape.arch(0).encoder.map_or(0, |stack| stack.width);
+                Self { job, output: "hidden", own: Some((batch - 1) * len * width) }
+            }
+            Pass::Prefill { .. } if shape.arch(0).encoder.is_some() => short("decoder.0.cross.memory"),
+            Pass::Prefill { .. } | Pass::Decode { .. } => short("logits"),
+        }
     }
-    let expected = Expected::new(run(&last, &step)?, &run::<f32>(&last, &step)?, &run::<Slack>(&last, &step)?);
-    let got: Vec<u32> = bytemuck::pod_collect_to_vec(hidden);
-    let rows = got.iter().skip((batch - 1) * len * minilm::WIDTH).map(|&bits| Got::float(bits));
-    wrong(item, "hidden", expected.judge(&rows.collect::<Vec<_>>(), true))
+
+    /// What it should leave.
+    pub fn expected(&self) -> Result<Expected> {
+        Ok(Expected::new(self.run()?, &self.run::<f32>()?, &self.run::<Slack>()?))
+    }
+
+    fn run<F: Float>(&self) -> Result<Vec<F>> {
+        let mut state = State::<F>::new();
+        let weight = |name: &str, [rows, cols]: [usize; 2]| match self.job.shape {
+            Some(shape) => shape.weight(name, [rows, cols]),
+            None => HostTensor::from_f32([rows, cols], &vec![0.0; rows * cols]),
+        };
+        for stage in &self.job.stages {
+            state.run(&stage.graph, &stage.step, &weight)?;
+        }
+        Ok(state.get(self.output).map_or_else(Vec::new, |tensor: &Tensor<F>| tensor.floats().to_vec()))
+    }
+
+    /// Judges its elements, as they came back.
+    ///
+    /// # Errors
+    /// [`Error::Wrong`] names the first wrong element.
+    pub fn judge(&self, item: &Item, expected: &Expected, bytes: &[u8]) -> Result<()> {
+        let got: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
+        let got: Vec<Got> = got.iter().map(|&bits| Got::float(bits)).collect();
+        wrong(item, self.output, expected.judge(&got, true))
+    }
 }
 
 fn wrong(item: &Item, argument: &str, outcome: Outcome) -> Result<()> {

@@ -1,8 +1,9 @@
-//! What is measured: ops of a shape, each beside the simplest body that computes it, and whole encoders.
+//! What is measured: ops of a shape, each beside the simplest body that computes it, and whole models.
 
-use super::{cost, minilm};
+use super::cost;
+use super::job::{Job, Pass};
+use super::shapes::{GPT2, MINILM, OPUS_MT, SMOLLM2, Shape};
 use crate::graph::step::Step;
-use crate::graph::{Capacity, Graph, Kind, Rows};
 use crate::kernel::{Argmax, Attention, Embed, Gate, Keys, Matmul, Norm, Op, Pool, Qkv, Role, Softmax, Topk, View};
 use crate::model::arch::{Activation, PoolMode};
 use crate::verify::cases::{Case, Random};
@@ -21,22 +22,8 @@ pub(super) enum What {
     Op(Case),
     /// The same problem, by the body that anyone would write first: `shaders/bench/plain_OP.wgsl`.
     Plain(Case),
-    /// MiniLM-L6 with random weights: so many sequences of so many tokens.
-    Encoder { batch: usize, len: usize },
-}
-
-/// What a session replays.
-pub(super) struct Job {
-    pub graph: Graph,
-    pub role: Role,
-    pub step: Step,
-}
-
-impl Job {
-    pub fn ops(&self) -> impl Iterator<Item = Op<View>> {
-        let capacity = Capacity::of(&self.step);
-        self.graph.ops().iter().map(move |(_, op)| op.map(&mut |tensor| self.graph.view(tensor, &capacity)))
-    }
+    /// A model of some shape with random weights.
+    Model(Shape, Pass),
 }
 
 /// Operations up to which a problem is worth the time that its plain body takes.
@@ -52,9 +39,17 @@ pub fn items() -> Vec<Item> {
         }
         all.push(Item { name: case.name.clone(), what: What::Op(case) });
     }
+    let model = |name, shape, pass| Item { name, what: What::Model(shape, pass) };
     for (batch, len) in [(8, 128), (1, 128), (1, 16)] {
-        let name = format!("encoder/minilm-l6/{batch}x{len}");
-        all.push(Item { name, what: What::Encoder { batch, len } });
+        let name = format!("encoder/{}/{batch}x{len}", MINILM.name);
+        all.push(model(name, MINILM, Pass::Encoder { batch, len }));
+    }
+    for shape in [OPUS_MT, GPT2, SMOLLM2] {
+        let (name, len, keys) = (shape.name, 256, 64);
+        all.push(model(format!("prefill/{name}/{len}"), shape, Pass::Prefill { len }));
+        for (kind, beams) in [("decode", 1), ("beam4", 4)] {
+            all.push(model(format!("{kind}/{name}/{keys}"), shape, Pass::Decode { beams, keys }));
+        }
     }
     all
 }
@@ -68,43 +63,35 @@ impl Item {
     /// Operations of its matmuls alone, a multiply-add counting as two.
     pub fn matmul_flops(&self) -> f64 {
         let job = self.job();
-        job.ops().filter(|op| matches!(op, Op::Matmul(_))).map(|op| cost::flops(&op, &job.step)).sum()
+        job.ops().filter(|op| matches!(op, Op::Matmul(_))).map(|op| cost::flops(&op, &job.last().step)).sum()
+    }
+
+    /// Of a decoder's step for one sequence: its matmuls, each alone, with how many of it the step has.
+    pub(super) fn matvecs(&self) -> Vec<(Item, usize)> {
+        let mut all: Vec<(Item, usize)> = Vec::new();
+        let What::Model(_, Pass::Decode { beams: 1, .. }) = self.what else { return all };
+        for op in self.job().ops().filter(|op| matches!(op, Op::Matmul(_))) {
+            let op = op.map(&mut |view| View::dense(view.rows, view.cols, view.dtype));
+            let name = format!("{op:?}");
+            match all.iter_mut().find(|(item, _)| item.name == name) {
+                Some((_, count)) => *count += 1,
+                None => all.push((Item { name: name.clone(), what: What::Op(Case::rows(name, op)) }, 1)),
+            }
+        }
+        all
+    }
+
+    /// A step of generation, whose time counts for one token.
+    pub(super) fn is_token(&self) -> bool {
+        matches!(self.what, What::Model(_, Pass::Decode { .. }))
     }
 
     pub(super) fn job(&self) -> Job {
         match &self.what {
-            What::Op(case) | What::Plain(case) => job(case),
-            What::Encoder { batch, len } => minilm::job(*batch, *len),
+            What::Op(case) | What::Plain(case) => Job::op(case),
+            What::Model(shape, pass) => Job::pass(*shape, usize::MAX, *pass, 0),
         }
     }
-}
-
-/// A graph of the one op: what a model would have loaded are weights, everything else is persistent.
-fn job(case: &Case) -> Job {
-    let mut graph = Graph::new();
-    let tensors: Vec<_> = case
-        .op
-        .args()
-        .into_iter()
-        .map(|arg| {
-            let View { rows, cols, dtype, .. } = *arg.handle;
-            let kind = if is_weight(arg.name) { Kind::Weight } else { Kind::Persistent };
-            graph.tensor(kind, arg.name, Rows::Fixed(rows), cols, dtype)
-        })
-        .collect();
-    let mut next = 0..;
-    let op = case.op.map(&mut |_| tensors[next.next().unwrap_or(0)]);
-    let role = match &op {
-        Op::Matmul(op) => op.role,
-        Op::Attention(op) => op.role,
-        _ => Role::Full,
-    };
-    graph.push(case.op.name(), op);
-    Job { graph, role, step: case.step.clone() }
-}
-
-fn is_weight(argument: &str) -> bool {
-    ["w", "word", "position", "kind", "weight", "bias", "rope"].contains(&argument)
 }
 
 /// The problems. They are drawn from MiniLM's and small decoders' layers, but for those that fill a GPU.
@@ -178,7 +165,7 @@ fn norm(rows: usize, cols: usize) -> Case {
 }
 
 fn embed(batch: usize, len: usize) -> Case {
-    let (vocab, width, tokens) = (minilm::VOCAB, minilm::WIDTH, batch * len);
+    let (vocab, width, tokens) = (30522, 384, batch * len);
     let op = Embed {
         ids: View::dense(tokens, 1, DType::U32),
         word: matrix(vocab, width),

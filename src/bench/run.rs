@@ -26,6 +26,14 @@ pub struct Row {
     pub gbps: Option<f64>,
     /// Part of the ceiling of this run that it reaches: of reading or copying where it has `gbps`, else of multiply-adds.
     pub share: Option<f64>,
+    /// Of a decoder's step: tokens a second for one text, the host's part included.
+    pub tokens: Option<f64>,
+    /// Of a decoder's step: bytes that it must move, weights and caches included.
+    pub bytes: Option<f64>,
+    /// Of a decoder's step: milliseconds of the host's part, to record and submit it and to bring the choice back.
+    pub host: Option<f64>,
+    /// Of a decoder's step for one sequence: milliseconds of its matmuls, each measured alone.
+    pub matvecs: Option<f64>,
     /// How many times as fast as the simplest body, `plain/` and its name, it was in this run.
     pub plain: Option<f64>,
     /// The adapter's name.
@@ -41,12 +49,14 @@ const TOTAL: f64 = 1.0;
 const MOST: usize = 100;
 /// Replays in one submission, at most.
 const REPLAYS: usize = 2000;
-/// Replays of an encoder that is split by op.
+/// Steps by which the host's part is measured.
+const HOST: usize = 20;
+/// Replays of a model that is split by op.
 const SPLITS: usize = 9;
 
 /// Measures the ceilings, then every item whose name contains `filter`; each row is told to `on` as soon as it is known.
 ///
-/// With `split`, an encoder's row is followed by one for each of its ops, `NAME/OP`, from [`crate::Session::profile`].
+/// With `split`, a model's row is followed by one for each of its ops, `NAME/OP`, from [`crate::Session::profile`].
 /// Only the device's time counts, not that of recording. It blocks while the device works.
 ///
 /// # Errors
@@ -96,20 +106,27 @@ impl Bench<'_> {
         times.sort_by(f64::total_cmp);
         let (least, median) = (times[0], times[times.len() / 2]);
         let job = item.job();
-        let mut row = self.rated(item.name(), least, &job.ops().collect::<Vec<_>>(), &job.step);
+        let mut row = self.rated(item.name(), least, &job.ops().collect::<Vec<_>>(), &job.last().step);
         (row.ms, row.spread) = (Some(1e3 * median), Some((times[times.len() - 1] - least) / median));
         let plain = format!("plain/{}", item.name());
         let plain = self.rows.iter().find(|row| row.name == plain).and_then(|row| row.min);
         row.plain = plain.map(|plain| plain / (1e3 * least));
+        if item.is_token() {
+            let host = host(&mut ready).await?;
+            (row.host, row.tokens) = (Some(1e3 * host), Some(1.0 / (least + host)));
+            row.bytes = row.gbps.map(|gbps| 1e9 * gbps * least);
+            row.matvecs = matvecs(gpu, item).await?;
+        }
         self.row(row);
         match ready.session() {
-            Some((session, job)) if split && job.graph.ops().len() > 1 => {
+            Some((session, job)) if split && job.last().graph.ops().len() > 1 => {
+                let (role, step) = (job.last().role, &job.last().step);
                 let ops: Vec<_> =
-                    session.plan(job.role).iter().flat_map(|plan| &plan.nodes).map(|node| node.op.clone()).collect();
-                let profile = session.profile(job.role, &job.step, SPLITS).await?;
+                    session.plan(role).iter().flat_map(|plan| &plan.nodes).map(|node| node.op.clone()).collect();
+                let profile = session.profile(role, step, SPLITS).await?;
                 for (part, op) in profile.iter().zip(ops) {
                     let name = format!("{}/{}", item.name(), part.name);
-                    let row = self.rated(&name, part.least * 1e-3, &[op], &job.step);
+                    let row = self.rated(&name, part.least * 1e-3, &[op], step);
                     self.row(Row { ms: Some(part.ms), ..row });
                 }
             }
@@ -122,7 +139,7 @@ impl Bench<'_> {
     fn rated(&self, name: &str, seconds: f64, ops: &[Op<View>], step: &Step) -> Row {
         let rate = |amount: f64| amount / seconds * 1e-9;
         let flops: f64 = ops.iter().map(|op| cost::flops(op, step)).sum();
-        let bytes = if let [op] = ops { cost::bytes(op) } else { None };
+        let bytes = ops.iter().map(cost::bytes).reduce(|a, b| Some((a?.0 + b?.0, a?.1 + b?.1))).flatten();
         let share = match bytes {
             Some(bytes) => rate(bytes.0) / cost::memory_ceiling(bytes, &self.ceilings),
             None => rate(flops) / self.ceilings.fma_gflops,
@@ -136,6 +153,25 @@ impl Bench<'_> {
             ..self.blank.clone()
         }
     }
+}
+
+/// Seconds of the host's part of a step, at least.
+async fn host(ready: &mut Ready) -> Result<f64> {
+    let mut least = f64::INFINITY;
+    for _ in 0..HOST {
+        least = least.min(ready.host().await?.as_secs_f64());
+    }
+    Ok(least)
+}
+
+/// Milliseconds of a step's matmuls, each alone; none where it is not asked for.
+async fn matvecs(gpu: &Context, item: &Item) -> Result<Option<f64>> {
+    let mut all = None;
+    for (matvec, count) in item.matvecs() {
+        let least = times(&mut matvec.prepare(gpu).await?)?.into_iter().fold(f64::INFINITY, f64::min);
+        all = Some(all.unwrap_or(0.0) + 1e3 * least * count as f64);
+    }
+    Ok(all)
 }
 
 /// Seconds of one replay by each submission. Finding how many replays a submission needs warms the device up; the

@@ -85,9 +85,17 @@ impl Context {
         let commands = encoder.finish();
         let start = std::time::Instant::now();
         self.queue().submit([commands]);
-        let waited = self.device().poll(wgpu::PollType::wait_indefinitely());
-        waited.map_err(|e| Error::DeviceLost(e.to_string()))?;
+        self.wait()?;
         Ok(start.elapsed())
+    }
+
+    /// Blocks until the device has done what was submitted.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`].
+    pub(crate) fn wait(&self) -> Result<()> {
+        let waited = self.device().poll(wgpu::PollType::wait_indefinitely());
+        waited.map(drop).map_err(|e| Error::DeviceLost(e.to_string()))
     }
 }
 

@@ -9,7 +9,9 @@ use wgformer::{Capacity, Context, Error, Plan, Role, Session, Step, Weights};
 
 /// The large ones take long, and differ from these in size only.
 fn small(name: &str) -> bool {
-    !["encoder", "1024x1024x1024", "128x1536x384", "4096", "2048", "8x128"].iter().any(|part| name.contains(part))
+    !["encoder", "prefill", "decode/", "beam4", "1024x1024x1024", "128x1536x384", "4096", "2048", "8x128"]
+        .iter()
+        .any(|part| name.contains(part))
 }
 
 #[test]

@@ -144,7 +144,8 @@ fn summary(rows: &[Row]) -> String {
             );
         }
         let (Some(tokens), Some(bytes), Some(host)) = (row.tokens, row.bytes, row.host) else { continue };
-        text += &format!("{}: {tokens:.1} tokens/s, {:.1} MB a token, {host:.2} ms on the host", item.name(), bytes * 1e-6);
+        text +=
+            &format!("{}: {tokens:.1} tokens/s, {:.1} MB a token, {host:.2} ms on the host", item.name(), bytes * 1e-6);
         if let Some(matvecs) = row.matvecs {
             text += &format!(", {:.2} times its matmuls alone ({matvecs:.2} ms)", ms / matvecs);
         }

@@ -32,7 +32,7 @@ const fn broken(
 
 #[rustfmt::skip]
 const BREAKS: &[Break] = &[
-    broken("matmul", "matmul", "if (n < c.n) {", "if (n + 1u < c.n) {", "59x65x111"),
+    broken("matmul", "matmul", "min(n1 + 4u, c.n);", "min(n1 + 4u, c.n - 1u);", "59x65x111"),
     broken("matmul", "matmul", "k < c.k);", "k <= c.k);", "59x65x111"),
     broken("matmul", "matmul", "col * c.w_stride + depth", "col * c.w_stride + depth + 1u", "59x65x111"),
     broken("matmul", "matmul", " + bias_at(c.b_offset + n)", "", "bias 1"),

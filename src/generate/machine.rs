@@ -26,6 +26,8 @@ pub(crate) struct Job {
     pub whole: bool,
     /// Texts whose prompts are fed together.
     pub chunks: Vec<Range<usize>>,
+    /// How prompts are fed: a decoder that reads only its start token beside a source needs no plan for more than one.
+    pub prompts: Role,
     /// Rows of each layer's cache: prompts, then a row for each new token of each beam.
     slots: usize,
     vocab: usize,
@@ -42,16 +44,19 @@ impl Job {
         let (rows, keys) = (beams * lengths.len(), beams * limits.iter().sum::<usize>());
         let new: usize = limits.iter().zip(&lengths).map(|(limit, length)| limit - length).sum();
         let sequences = most_sequences(&chunks);
-        let mut capacities = vec![
-            (Role::Prefill, Capacity { tokens: prompt, sequences, memory, keys: prompt }),
-            (Role::Decode, Capacity { tokens: rows.max(1), sequences: rows.max(1), memory, keys: keys.max(1) }),
-        ];
+        let mut capacities =
+            vec![(Role::Decode, Capacity { tokens: rows.max(1), sequences: rows.max(1), memory, keys: keys.max(1) })];
         if memory > 0 {
             capacities.push((Role::Full, Capacity::packed(memory, lengths.len())));
         }
+        let prompts =
+            if memory > 0 && lengths.iter().all(|&length| length == 1) { Role::Decode } else { Role::Prefill };
+        if prompts == Role::Prefill {
+            capacities.push((Role::Prefill, Capacity { tokens: prompt, sequences, memory, keys: prompt }));
+        }
         let slots = lengths.iter().sum::<usize>() + beams * new;
         let whole = settings.repetition_penalty != 1.0;
-        Self { choice: choice(settings, vocab), whole, chunks, slots: slots.max(1), vocab, capacities }
+        Self { choice: choice(settings, vocab), whole, chunks, prompts, slots: slots.max(1), vocab, capacities }
     }
 
     /// The graph of each role, with its capacity.

@@ -189,7 +189,7 @@ async fn run(
     for chunk in &job.chunks {
         let step = search.prefill(chunk.clone());
         let mut tell = |i: usize, id: u32| go_on = go_on && each(i, id).is_continue();
-        advance(machine, search, Role::Prefill, &[step], job.whole, &mut tell).await?;
+        advance(machine, search, job.prompts, &[step], job.whole, &mut tell).await?;
     }
     while go_on {
         let steps = search.decode();

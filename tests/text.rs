@@ -1,9 +1,12 @@
 //! Text against sentence-transformers in float64: MiniLM's ids and vectors for 18 texts, among them awkward ones.
 
 mod common;
+#[path = "common/models.rs"]
+mod models;
 
 use std::path::PathBuf;
 
+use models::checkpoint;
 use serde_json::Value;
 use wgformer::blocking::block_on;
 use wgformer::model::{Blueprint, Model};
@@ -20,11 +23,7 @@ struct Text {
 }
 
 fn folder() -> PathBuf {
-    let path = std::env::var_os("WGFORMER_MINILM").map_or_else(|| "target/models/minilm".into(), PathBuf::from);
-    let hint = "`cargo xtask test` brings it, or: python3 tests/golden/fetch_minilm.py target/models/minilm; \
-                WGFORMER_MINILM names another folder";
-    assert!(path.join("model.safetensors").is_file(), "{} has no MiniLM: {hint}", path.display());
-    path
+    checkpoint("minilm")
 }
 
 fn golden() -> Vec<Text> {

@@ -1,8 +1,13 @@
 //! `translate`, `generate`, `forward --max-new-tokens` and `attend` for models that write.
 
 mod common;
+#[path = "../../tests/common/models.rs"]
+mod models;
+
+use std::path::Path;
 
 use common::{Folder, golden, refused, text, wgformer};
+use models::{Operation, Sentence, checkpoint};
 use serde_json::Value;
 use wgformer::weights::{Checkpoint, Values, write_safetensors};
 
@@ -137,6 +142,73 @@ fn sequences_are_transformers() {
         }
         assert!(runs >= 2, "{name}: {runs}");
     }
+}
+
+/// What `forward --max-new-tokens` writes for lists of ids, padded on the left, each up to an end token.
+fn continued(
+    folder: &Folder,
+    model: &Path,
+    lists: &[Vec<u32>],
+    [pad, end]: [i64; 2],
+    options: &[&str],
+) -> Vec<Vec<i64>> {
+    let (input, output) = (folder.path("in.safetensors"), folder.path("out.safetensors"));
+    let shape = [lists.len(), lists.iter().map(Vec::len).max().expect("a list")];
+    let padded = |ids: &Vec<u32>, padding: i64, kept: &dyn Fn(u32) -> i64| -> Vec<i64> {
+        let before = std::iter::repeat_n(padding, shape[1] - ids.len());
+        before.chain(ids.iter().map(|&id| kept(id))).collect()
+    };
+    let ids: Vec<i64> = lists.iter().flat_map(|list| padded(list, pad, &i64::from)).collect();
+    let mask: Vec<i64> = lists.iter().flat_map(|list| padded(list, 0, &|_| 1)).collect();
+    let batch = [("input_ids", &shape[..], Values::I64(&ids)), ("attention_mask", &shape[..], Values::I64(&mask))];
+    std::fs::write(&input, write_safetensors(&batch).expect("bytes")).expect("a file");
+    let files = ["--input", text(&input), "--output", text(&output)];
+    said(&[&["forward", "--quiet", "--model", text(model)], &files[..], options].concat());
+    let (shape, rows) = Checkpoint::open(&output).expect("a file").get_i64("sequences").expect("ids");
+    let whole = |row: &[i64]| {
+        let last = row[1..].iter().position(|id| *id == end).expect("an end") + 1;
+        assert!(row[last + 1..].iter().all(|id| *id == pad), "{row:?}");
+        row[..=last].to_vec()
+    };
+    rows.chunks(shape[1]).map(whole).collect()
+}
+
+#[test]
+fn opus_translates_as_pytorch_does() {
+    let (folder, model) = (Folder::new("opus"), checkpoint("opus-zh-en"));
+    let sentences = Sentence::all();
+    let sources: Vec<&str> = sentences.iter().map(|sentence| sentence.source.as_str()).collect();
+    let lists: Vec<Vec<u32>> = sentences.iter().map(|sentence| sentence.input_ids.clone()).collect();
+    for (number, beams) in [("1", 1), ("4", 4)] {
+        let told = |sentence: &Sentence| format!("{}\n", sentence.translation(beams).1);
+        let english: String = sentences.iter().map(told).collect();
+        let translate = ["translate", "--quiet", "--model", text(&model), "--beams", number];
+        assert_eq!(said(&[&translate, &sources[..]].concat()), english, "{beams} beams");
+        let options = ["--max-new-tokens", "64", "--num-beams", number];
+        let sequences = continued(&folder, &model, &lists, [65000, 0], &options);
+        for (sentence, got) in sentences.iter().zip(sequences) {
+            let want: Vec<i64> = sentence.translation(beams).0.iter().map(|&id| id.into()).collect();
+            assert_eq!(got, want, "{}, {beams} beams", sentence.source);
+        }
+    }
+}
+
+#[test]
+fn seven_and_eight_are_fifteen() {
+    let [sums, products, ..] = Operation::all();
+    for device in ["gpu", "cpu"] {
+        let args = ["generate", "--quiet", "--device", device, "--model", text(&sums.folder), "--prompt", "7+8="];
+        assert_eq!(said(&args), "15\n", "{device}");
+    }
+    let vocab = std::fs::read(products.folder.join("vocab.json")).expect("a vocabulary");
+    let vocab: Value = serde_json::from_slice(&vocab).expect("JSON");
+    let ids =
+        |text: &String| text.chars().map(|char| vocab[char.to_string()].as_u64().expect("an id") as u32).collect();
+    let asked: Vec<Vec<u32>> = products.asked.iter().map(ids).collect();
+    let right = products.asked.iter().zip(&products.right).map(|(asked, right)| ids(&format!("{asked}{right}")));
+    let right: Vec<Vec<i64>> = right.map(|ids: Vec<u32>| ids.into_iter().map(i64::from).chain([2]).collect()).collect();
+    let folder = Folder::new("products");
+    assert_eq!(continued(&folder, &products.folder, &asked, [0, 2], &["--max-new-tokens", "8"]), right);
 }
 
 /// The golden's small Llama with a character of its own for each id.

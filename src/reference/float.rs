@@ -110,6 +110,10 @@ pub(crate) fn erf(x: f64) -> f64 {
         let (mut term, mut sum) = (x, x);
         for n in 1..100 {
             term = term * 2.0 * x * x / f64::from(2 * n + 1);
+            // A term that is too small to count is followed by smaller ones.
+            if sum + term == sum {
+                break;
+            }
             sum += term;
         }
         return 2.0 / root_pi * (-x * x).exp() * sum;

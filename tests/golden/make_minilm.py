@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write minilm.json: what sentence-transformers answers with all-MiniLM-L6-v2 for texts that are easy to get wrong.
 
-    python3 fetch_minilm.py DIR
+    python3 fetch.py OUT minilm         DIR is OUT/minilm
     python make_minilm.py DIR           write minilm.json beside this file (torch, transformers, sentence-transformers)
     python make_minilm.py DIR --check   compare the stored file with a new run and with a float32 run
 
@@ -70,7 +70,7 @@ def main():
     folder, = (a for a in args if a != "--check")
     model, texts = answers(folder, torch.float64)
     made = dict(
-        by="make_minilm.py", model="all-MiniLM-L6-v2 (fetch_minilm.py)", arithmetic="float64, weights float32",
+        by="make_minilm.py", model="all-MiniLM-L6-v2 (fetch.py)", arithmetic="float64, weights float32",
         max_seq_length=model.max_seq_length, python=platform.python_version(), torch=torch.__version__.split("+")[0],
         transformers=transformers.__version__, sentence_transformers=sentence_transformers.__version__,
         tokenizers=tokenizers.__version__)

@@ -6,7 +6,7 @@ use super::report::{Adapter, Failure, OpReport, Progress, Report, Wrong};
 use super::runs::{Runs, words};
 use crate::gpu::readback::Download;
 use crate::gpu::{Context, Slice, Weight, compile_all};
-use crate::kernel::{ALL, Access, Arg, Candidate, Layout, Matmul, Op, Role, Spec, View};
+use crate::kernel::{ALL, Access, Arg, Candidate, Layout, Matmul, Op, Spec, View};
 use crate::{Error, Result};
 
 /// Elements around an output that no kernel may touch; as many bytes as a binding aligns to.
@@ -227,20 +227,17 @@ async fn verify_case(contexts: &[Context], case: &Case, keeps_nan: bool, part: &
     judge(gpu, case, &runs, ran, inputs, keeps_nan, part).await
 }
 
-/// Every kernel, with the op as it takes it: a matmul's weight also packed, for many rows and for few.
+/// Every kernel, with the op as it takes it: a matmul's weight also packed.
 fn candidates(gpu: &Context, op: &Op<View>) -> Vec<(Op<View>, Candidate)> {
     let mut all: Vec<_> = op.candidates(gpu.caps()).into_iter().map(|c| (op.clone(), c)).collect();
     let Op::Matmul(plain) = op else { return all };
     if plain.batch.count > 1 {
         return all;
     }
-    for role in [Role::Full, Role::Decode] {
-        let (n, k) = (plain.y.cols, plain.x.cols);
-        let w = View::dense(n, k, plain.w.dtype);
-        let packed: Op<View> = Matmul { layout: Layout::Packed, role, w, ..plain.clone() }.into();
-        let textures = packed.candidates(gpu.caps()).into_iter().filter(|c| c.spec.texture("w").is_some());
-        all.extend(textures.map(|c| (packed.clone(), c)));
-    }
+    let w = View::dense(plain.y.cols, plain.x.cols, plain.w.dtype);
+    let packed: Op<View> = Matmul { layout: Layout::Packed, w, ..plain.clone() }.into();
+    let textures = packed.candidates(gpu.caps()).into_iter().filter(|c| c.spec.texture("w").is_some());
+    all.extend(textures.map(|c| (packed.clone(), c)));
     all
 }
 

@@ -36,11 +36,11 @@ fn plain(m: usize, n: usize, k: usize) -> Matmul<View> {
     Matmul::new(matrix(m, k), matrix(n, k), matrix(m, n))
 }
 
-/// Activations, weight types, layouts, bias and residual, in pairs.
+/// Activations, weight types, layouts, bias, residual and rows, in pairs.
 fn options() -> impl Iterator<Item = Case> {
     const ACTS: [crate::model::arch::Activation; 6] = [Plain, Relu, Gelu, GeluTanh, Silu, Tanh];
-    pairwise(&[6, 3, 2, 2, 2]).into_iter().map(|row| {
-        let (m, n, k) = (5, 67, 33);
+    pairwise(&[6, 3, 2, 2, 2, 4]).into_iter().map(|row| {
+        let (m, n, k) = ([1, 3, 5, 19][row[5]], 67, 33);
         let (act, dtype, kn) = (ACTS[row[0]], [F32, F16, BF16][row[1]], row[2] == 1);
         let w = if kn { View::dense(k, n, dtype) } else { View::dense(n, k, dtype) };
         let op = Matmul {
@@ -51,7 +51,7 @@ fn options() -> impl Iterator<Item = Case> {
             layout: if kn { Layout::Kn } else { Layout::Nk },
             ..plain(m, n, k)
         };
-        let name = format!("{act:?} {dtype} {:?} bias {} residual {}", op.layout, row[3], row[4]);
+        let name = format!("{act:?} {dtype} {:?} bias {} residual {} rows {m}", op.layout, row[3], row[4]);
         Case::rows(name, op).odd()
     })
 }

@@ -15,12 +15,12 @@ fn main(
     if (row >= row_count()) { return; }
     let id = min(ids[c.i_offset + row * c.i_stride], c.vocab - 1u);
     if (id < c.base || id >= c.base + c.held) { return; }
-    let w0 = c.w_offset + (id - c.base) * c.w_stride;
+    let at = word_row(id - c.base);
     let p0 = c.p_offset + min(step[step[H_POSITIONS] + row], c.positions - 1u) * c.p_stride;
     let k0 = c.k_offset + min(step[step[H_TYPES] + row], c.kinds - 1u) * c.k_stride;
     let first = g % tiles * ELEMENTS;
     let end = min(c.cols, first + ELEMENTS);
     for (var j = first + local; j < end; j += WG) {
-        y[c.y_offset + row * c.y_stride + j] = c.scale * word_at(w0 + j) + position_at(p0 + j) + kind_at(k0 + j);
+        y[c.y_offset + row * c.y_stride + j] = c.scale * word_of(at, j) + position_at(p0 + j) + kind_at(k0 + j);
     }
 }

@@ -86,6 +86,8 @@ const BREAKS: &[Break] = &[
     broken("embed", "embed", "id < c.base ||", "id <= c.base ||", "shard 4..5"),
     broken("embed", "embed", "c.scale * ", "", "position"),
     broken("embed", "embed", " + kind_at(k0 + j)", "", "kind Some"),
+    broken("embed", "embed", " + row / 4u % WG", "", "59 columns"),
+    broken("embed", "embed", ", j % PER_TEXEL)", ", 0u)", "59 columns"),
 
     broken("gate", "gate", "activate(x[x0 + j])", "x[x0 + j]", "59 columns"),
     broken("gate", "gate", "x[x0 + c.cols + j]", "x[x0 + c.cols + j - 1u]", "59 columns"),

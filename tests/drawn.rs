@@ -245,6 +245,7 @@ fn embed() {
                         scale,
                         vocab,
                         base,
+                        layout: Layout::Nk,
                     };
                     let mut step = Step::packed(&[ids.len() / 2, ids.len() - ids.len() / 2]);
                     step.types = ids.iter().map(|id| id % 5).collect();

@@ -26,7 +26,7 @@ fn devices() -> [(&'static str, Caps); 4] {
     ]
 }
 
-/// What there is on these devices, by its source. Also what none of the cases can run: weights of cases are not packed.
+/// What there is on these devices, by its source. Also what none of the cases can run as they are: their weights are not packed.
 fn sources() -> BTreeMap<String, Linked> {
     let mut all = BTreeMap::new();
     for (device, caps) in devices() {

@@ -4,7 +4,9 @@ use super::cost;
 use super::job::{Job, Pass};
 use super::shapes::{GPT2, MINILM, OPUS_MT, SMOLLM2, Shape};
 use crate::graph::step::Step;
-use crate::kernel::{Argmax, Attention, Embed, Gate, Keys, Matmul, Norm, Op, Pool, Qkv, Role, Softmax, Topk, View};
+use crate::kernel::{
+    Argmax, Attention, Embed, Gate, Keys, Layout, Matmul, Norm, Op, Pool, Qkv, Role, Softmax, Topk, View,
+};
 use crate::model::arch::{Activation, PoolMode};
 use crate::verify::cases::{Case, Random};
 use crate::weights::DType;
@@ -175,6 +177,7 @@ fn embed(batch: usize, len: usize) -> Case {
         scale: 1.0,
         vocab,
         base: 0,
+        layout: Layout::Nk,
     };
     let mut random = Random::new("ids");
     let ids: Vec<u32> = (0..tokens).map(|_| (random.next() % vocab as u64) as u32).collect();

@@ -28,7 +28,7 @@ shaders! {
     "bench/copy" "bench/fma_scalar" "bench/fma_vec4" "bench/read_buffer" "bench/read_texture"
     "bench/plain_argmax" "bench/plain_attention" "bench/plain_embed" "bench/plain_gate" "bench/plain_matmul"
     "bench/plain_norm" "bench/plain_pool" "bench/plain_qkv" "bench/plain_softmax" "bench/plain_topk"
-    "parts/activation" "parts/keys_memory" "parts/keys_own" "parts/keys_table" "parts/mask" "parts/numeric"
+    "parts/activation" "parts/keys_memory" "parts/keys_own" "parts/keys_table" "parts/mask" "parts/numeric" "parts/packed_row"
     "parts/reduce_lanes" "parts/reduce_subgroup" "parts/reduce_workgroup"
     "parts/score_cosine" "parts/score_dot" "parts/power" "parts/rows" "parts/share" "parts/step" "parts/texel_bf16" "parts/texel_f16" "parts/texel_f32" "parts/tile" "parts/weight" "parts/window"
 }
@@ -120,6 +120,19 @@ impl Link {
         };
         self.part("parts/weight").line(&format!(
             "@group(0) @binding({binding}) var<storage, read> {name}: array<{element}>;\nfn {name}_at(i: u32) -> f32 {{ return {read}; }}"
+        ))
+    }
+
+    /// The table `word`, packed: `fn word_of(word_row(row), j)` gives an element as f32.
+    pub fn packed_rows(self, binding: u32, dtype: DType) -> Self {
+        let (texel, format, count, element) = match dtype {
+            DType::F32 | DType::U32 => ("vec4f", "rgba32float", 4, "texel[i]"),
+            DType::F16 => ("vec4u", "rgba32uint", 8, "half_of(texel[i >> 1u], i)"),
+            DType::BF16 => ("vec4u", "rgba32uint", 8, "bfloat_of(texel[i >> 1u], i)"),
+        };
+        self.part("parts/weight").part("parts/packed_row").number("PER_TEXEL", count).line(&format!(
+            "@group(0) @binding({binding}) var word: texture_storage_2d<{format}, read>;\n\
+             fn element_of(texel: {texel}, i: u32) -> f32 {{ return {element}; }}"
         ))
     }
 

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 /// Bytes of the host buffer that blocks are packed in, unless one stripe needs more.
 const BLOCK: usize = 1 << 20;
 /// Uploads are flushed after so many bytes: until then wgpu keeps a copy of them.
-const FLUSH: usize = 8 << 20;
+const FLUSH: usize = 2 << 20;
 const TEXEL: usize = 16;
 
 /// Where a packed weight's elements lie.

@@ -19,7 +19,7 @@ enum Data<'a> {
     Weight(&'a Weight),
 }
 
-/// A weight matrix in the layout that this device's matmul wants.
+/// A weight matrix in the layout that this device's matmul wants; embed takes it, too.
 #[derive(Clone, Debug)]
 pub struct Weight {
     pub(crate) texture: wgpu::TextureView,
@@ -33,7 +33,7 @@ impl Weight {
         16 * u64::from(texture.width()) * u64::from(texture.height())
     }
 
-    /// As an argument of a matmul.
+    /// As an argument of a matmul, or the table of an embed.
     pub fn slice(&self) -> Slice<'_> {
         Slice { data: Data::Weight(self), view: self.view }
     }

@@ -248,12 +248,9 @@ impl Compiler<'_> {
             return self.node(name.into(), op, views, None);
         };
         let whole = self.view(&weight);
-        let packs = match op {
-            Op::Matmul(op) => {
-                op.batch.count == 1 && packed_fits(self.caps, whole.rows, whole.cols, whole.dtype).is_ok()
-            }
-            _ => false,
-        };
+        // A table of embeddings, too: the head of many models is the same one.
+        let packs = !matches!(op, Op::Matmul(op) if op.batch.count > 1)
+            && packed_fits(self.caps, whole.rows, whole.cols, whole.dtype).is_ok();
         let rows = if packs { whole.rows } else { self.shard_rows(&whole) };
         for first_row in (0..whole.rows).step_by(rows.max(1)) {
             let held = rows.min(whole.rows - first_row);
@@ -332,16 +329,19 @@ impl Compiler<'_> {
 /// The op on some rows of its weight: fewer outputs of a matmul, a part of an embedding table.
 fn shard(op: &Op<View>, first: usize, rows: usize, packed: bool) -> Op<View> {
     let columns = |v: View| View { offset: v.offset + first, cols: rows, ..v };
+    let layout = |layout| if packed { Layout::Packed } else { layout };
     match op.clone() {
         Op::Matmul(op) => Op::Matmul(Matmul {
             w: View { rows, ..op.w },
             bias: op.bias.map(columns),
             residual: op.residual.map(columns),
             y: columns(op.y),
-            layout: if packed { Layout::Packed } else { op.layout },
+            layout: layout(op.layout),
             ..op
         }),
-        Op::Embed(op) => Op::Embed(Embed { word: View { rows, ..op.word }, base: first, ..op }),
+        Op::Embed(op) => {
+            Op::Embed(Embed { word: View { rows, ..op.word }, base: first, layout: layout(op.layout), ..op })
+        }
         other => other,
     }
 }

@@ -24,7 +24,7 @@ enum Stored {
 }
 
 /// Bytes staged before the queue is flushed: unflushed uploads stand in memory twice.
-const CHUNK: usize = 16 << 20;
+const CHUNK: usize = 2 << 20;
 
 impl Weights {
     /// Loads what the plans name.
@@ -38,8 +38,9 @@ impl Weights {
         let args = plans.iter().flat_map(|plan| &plan.nodes).flat_map(|node| &node.places);
         let keys = args.filter_map(|place| if let Place::Weight(key) = place { Some(key) } else { None });
         let mut wanted: Vec<&WeightKey> = keys.collect();
-        // The shards and forms of a tensor are made from one reading.
-        wanted.sort_by_key(|key| (&key.name, key.packed, key.first_row));
+        // The shards and forms of a tensor are made from one reading; the largest while little else is there.
+        let size = |key: &WeightKey| key.whole * key.cols * key.dtype.size();
+        wanted.sort_by_key(|&key| (std::cmp::Reverse(size(key)), &key.name, key.packed, key.first_row));
         let mut last: Option<(&str, HostTensor)> = None;
         for key in wanted {
             if stored.contains_key(key) {

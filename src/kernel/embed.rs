@@ -1,9 +1,10 @@
 //! Ids to rows.
 
-use super::{Candidate, Checker, Dispatch, Tier, View, Work};
+use super::{Candidate, Checker, Choice, Dispatch, Layout, Tier, View, Work};
 use crate::Result;
-use crate::gpu::Caps;
 use crate::gpu::link::Link;
+use crate::gpu::pack::packed_format;
+use crate::gpu::{Caps, packed_fits};
 use crate::graph::step::Domain;
 use crate::weights::DType;
 
@@ -16,7 +17,7 @@ op! {
         reads {
             /// `[tokens, 1]` u32.
             ids
-            /// `[held, C]`: rows `base ..` of the word table; f32, f16 or bf16.
+            /// `[held, C]`: rows `base ..` of the word table; f32, f16 or bf16. May be packed, if it is whole.
             word
         }
         optional {
@@ -37,6 +38,9 @@ op! {
             vocab: usize,
             /// The id of this shard's first row.
             base: usize,
+            /// [`Layout::Nk`] or [`Layout::Packed`]: how `word` is stored. A software adapter's matmul wants the table of a
+            /// tied head packed, and then it need not be there twice.
+            layout: Layout,
         }
     }
 }
@@ -48,6 +52,7 @@ pub struct Spec {
     position: Option<DType>,
     kind: Option<DType>,
     width: u32,
+    packed: bool,
 }
 
 constants! {
@@ -66,10 +71,18 @@ impl Spec {
         if self.width == 64 { Tier::Baseline } else { Tier::Software }
     }
 
+    pub(super) fn texture(&self) -> Option<wgpu::TextureFormat> {
+        self.packed.then(|| packed_format(self.word))
+    }
+
     pub(super) fn link(&self) -> Link {
-        Link::new("embed", Constants::WGSL)
-            .weight("word", 3, self.word)
-            .optional_weight("position", 4, self.position)
+        let link = Link::new("embed", Constants::WGSL);
+        let read = "fn word_row(row: u32) -> u32 { return c.w_offset + row * c.w_stride; }\nfn word_of(row: u32, j: u32) -> f32 { return word_at(row + j); }";
+        let link = match self.packed {
+            true => link.packed_rows(3, self.word),
+            false => link.weight("word", 3, self.word).line(read),
+        };
+        link.optional_weight("position", 4, self.position)
             .optional_weight("kind", 5, self.kind)
             .number("WG", self.width)
             .number("ELEMENTS", ELEMENTS)
@@ -91,15 +104,33 @@ impl Embed<View> {
             ck.dtype(what, table, &[DType::F32, DType::F16, DType::BF16])?;
             ck.ok(what, table.rows >= 1, || "at least one row".into(), || "none".into())?;
         }
+        let whole = self.base == 0 && self.word.rows == self.vocab;
+        let stored = match self.layout {
+            Layout::Nk => true,
+            Layout::Packed => whole,
+            Layout::Kn => false,
+        };
+        ck.ok("word", stored, || "rows, or a whole table packed".into(), || format!("{:?}", self.layout))?;
         let end = self.base + self.word.rows;
         ck.ok("word", end <= self.vocab, || format!("rows within a vocabulary of {}", self.vocab), || end.to_string())
     }
 
     pub(super) fn candidates(&self, caps: &Caps) -> Vec<Candidate> {
         let dtype = |view: &Option<View>| view.map(|v| v.dtype);
-        let spec =
-            |width| Spec { word: self.word.dtype, position: dtype(&self.position), kind: dtype(&self.kind), width };
-        super::spec::widths(caps).map(|(width, choice)| Candidate::new(spec(width), choice)).into()
+        let (position, kind) = (dtype(&self.position), dtype(&self.kind));
+        let spec = |width, packed| Spec { word: self.word.dtype, position, kind, width, packed };
+        let plain = |choice: Choice| match self.layout {
+            Layout::Packed => Err("the table is packed into a texture".into()),
+            _ => choice,
+        };
+        let packed = match self.layout {
+            Layout::Packed => packed_fits(caps, self.word.rows, self.word.cols, self.word.dtype),
+            _ => caps.lanes().and(Err("the table is not packed".into())),
+        };
+        let widths = super::spec::widths(caps);
+        let first = Candidate::new(spec(widths[0].0, true), packed);
+        let rest = widths.map(|(width, choice)| Candidate::new(spec(width, false), plain(choice)));
+        [first].into_iter().chain(rest).collect()
     }
 
     pub(super) fn dispatch(&self, _: &super::Spec, domain: Domain) -> Dispatch {

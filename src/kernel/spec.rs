@@ -150,6 +150,7 @@ impl Spec {
     pub(crate) fn texture(&self, argument: &str) -> Option<wgpu::TextureFormat> {
         match self {
             Self::Matmul(spec) if argument == "w" => spec.texture(),
+            Self::Embed(spec) if argument == "word" => spec.texture(),
             _ => self.mirrors(argument).then_some(wgpu::TextureFormat::Rgba32Float),
         }
     }

@@ -158,7 +158,7 @@ impl Builder<'_> {
         let ids = self.g.ids();
         let y = self.g.transient(prefix, Rows::TOKENS, width);
         let scale = self.arch.embed.scale;
-        self.g.push(prefix, kernel::Embed { ids, word, position, kind, y, scale, vocab, base: 0 });
+        self.g.push(prefix, kernel::Embed { ids, word, position, kind, y, scale, vocab, base: 0, layout: Layout::Nk });
         if stack.embed_norm { self.norm(&format!("{prefix}.norm"), stack.norm, y) } else { y }
     }
 

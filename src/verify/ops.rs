@@ -6,7 +6,7 @@ use super::report::{Adapter, Failure, OpReport, Progress, Report, Wrong};
 use super::runs::{Runs, words};
 use crate::gpu::readback::Download;
 use crate::gpu::{Context, Slice, Weight, compile_all};
-use crate::kernel::{ALL, Access, Arg, Candidate, Layout, Matmul, Op, Spec, View};
+use crate::kernel::{ALL, Access, Arg, Candidate, Embed, Layout, Matmul, Op, Spec, View};
 use crate::{Error, Result};
 
 /// Elements around an output that no kernel may touch; as many bytes as a binding aligns to.
@@ -227,27 +227,41 @@ async fn verify_case(contexts: &[Context], case: &Case, keeps_nan: bool, part: &
     judge(gpu, case, &runs, ran, inputs, keeps_nan, part).await
 }
 
-/// Every kernel, with the op as it takes it: a matmul's weight also packed.
+/// Every kernel, with the op as it takes it: a weight also packed.
 fn candidates(gpu: &Context, op: &Op<View>) -> Vec<(Op<View>, Candidate)> {
-    let mut all: Vec<_> = op.candidates(gpu.caps()).into_iter().map(|c| (op.clone(), c)).collect();
-    let Op::Matmul(plain) = op else { return all };
-    if plain.batch.count > 1 {
-        return all;
+    let of = |op: Op<View>| op.candidates(gpu.caps()).into_iter().map(move |c| (op.clone(), c));
+    let packed = packed(op).into_iter().flat_map(of).filter(|(_, c)| packs(&c.spec).is_some());
+    of(op.clone()).chain(packed).collect()
+}
+
+/// The op with its weight packed, if it can be.
+fn packed(op: &Op<View>) -> Option<Op<View>> {
+    let layout = Layout::Packed;
+    match op {
+        Op::Matmul(op) if op.batch.count == 1 => {
+            let w = View::dense(op.y.cols, op.x.cols, op.w.dtype);
+            Some(Matmul { layout, w, ..op.clone() }.into())
+        }
+        Op::Embed(op) if op.word.rows == op.vocab => {
+            let word = View::dense(op.vocab, op.word.cols, op.word.dtype);
+            Some(Embed { layout, word, ..op.clone() }.into())
+        }
+        _ => None,
     }
-    let w = View::dense(plain.y.cols, plain.x.cols, plain.w.dtype);
-    let packed: Op<View> = Matmul { layout: Layout::Packed, w, ..plain.clone() }.into();
-    let textures = packed.candidates(gpu.caps()).into_iter().filter(|c| c.spec.texture("w").is_some());
-    all.extend(textures.map(|c| (packed.clone(), c)));
-    all
+}
+
+/// The argument that a kernel takes packed.
+fn packs(spec: &Spec) -> Option<&'static str> {
+    ["w", "word"].into_iter().find(|name| spec.texture(name).is_some() && !spec.mirrors(name))
 }
 
 fn upload(gpu: &Context, bytes: &[u8]) -> Result<wgpu::Buffer> {
     gpu.buffer_of("verify", bytes, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC)
 }
 
-/// A matmul's weight in the layout of a texture.
+/// An op's weight in the layout of a texture.
 fn pack(gpu: &Context, op: &Op<View>, bytes: &[u8]) -> Result<Option<Weight>> {
-    let Op::Matmul(Matmul { w, layout, .. }) = op else { return Ok(None) };
+    let (Op::Matmul(Matmul { w, layout, .. }) | Op::Embed(Embed { word: w, layout, .. })) = op else { return Ok(None) };
     let size = w.dtype.size();
     let row = |r: usize| &bytes[(w.offset + r * w.stride) * size..][..w.cols * size];
     let dense: Vec<u8> = (0..w.rows).flat_map(row).copied().collect();
@@ -270,7 +284,7 @@ fn record(
         Ok((at, upload(gpu, bytemuck::cast_slice(&vec![POISON; words]))?))
     };
     let outputs: Vec<(usize, wgpu::Buffer)> = runs.outputs().map(poisoned).collect::<Result<_>>()?;
-    let texture = runs.args.iter().position(|a| a.name == "w" && spec.texture("w").is_some());
+    let texture = runs.args.iter().position(|a| packs(spec) == Some(a.name));
     let weight = texture.map_or(Ok(None), |at| pack(gpu, &case.op, &runs.bytes[at]))?;
     let mut next = 0..;
     let op: Op<Slice<'_>> = op.map(&mut |view| {

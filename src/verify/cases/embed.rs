@@ -1,6 +1,6 @@
 use super::{Case, MANY, SIZES, column, matrix, pairwise};
 use crate::graph::step::Step;
-use crate::kernel::{Embed, View};
+use crate::kernel::{Embed, Layout, View};
 use crate::weights::DType::{self, BF16, F16, F32};
 
 /// Every id of a vocabulary of 11, and some that are not in it.
@@ -33,7 +33,7 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn plain(rows: usize, cols: usize) -> Embed<View> {
     let (ids, word, y) = (column(rows), matrix(11, cols), matrix(rows, cols));
-    Embed { ids, word, position: None, kind: None, y, scale: 1.0, vocab: 11, base: 0 }
+    Embed { ids, word, position: None, kind: None, y, scale: 1.0, vocab: 11, base: 0, layout: Layout::Nk }
 }
 
 /// Nine tokens of two sequences, some positions and types beyond their tables.

@@ -310,32 +310,36 @@ impl Attention<View> {
 
     /// A kernel of the software tier: reading mirrors, or else the buffers themselves.
     fn lanes(&self, caps: &Caps, spec: Spec) -> [Candidate; 2] {
-        let cosine = matches!(spec.body, Body::Lanes { .. }) && self.similarity == Similarity::Cosine;
+        let tile = matches!(spec.body, Body::Lanes { .. });
+        let cosine = tile && self.similarity == Similarity::Cosine;
         let able = match caps.lanes() {
             Ok(_) if cosine => Err("lanes that own rows compute no cosines".into()),
             other => other.map(drop),
         };
-        let quads = |v: &View| v.aligned() && self.head_dim.is_multiple_of(4);
+        let candidate = |spec, choice: Choice| Candidate::new(spec, able.clone().and(choice));
         let inputs = [&self.q, &self.k, &self.v];
-        let mirrored = inputs.iter().try_for_each(|v| mirror::fits(caps, v)).and(match self.head_dim % 4 {
-            0 => Ok(()),
-            _ => Err("head_dim is no multiple of 4".into()),
-        });
+        let quads = |v: &View| v.aligned() && self.head_dim.is_multiple_of(4);
+        // A single row reads a key once, for which a copy does not pay; but wide heads are much code without one.
+        let wide = spec.bucket > 64;
+        let fast = if tile || wide {
+            let mirrored = inputs.iter().try_for_each(|v| mirror::fits(caps, v)).and(match self.head_dim % 4 {
+                0 => Ok(()),
+                _ => Err("head_dim is no multiple of 4".into()),
+            });
+            let aligned = tile && self.y.as_ref().is_some_and(quads);
+            candidate(Spec { rows: Rows::Mirror, aligned, ..spec }, mirrored)
+        } else {
+            let whole = inputs.into_iter().all(quads);
+            let why = "rows do not begin and end on multiples of 4 elements";
+            candidate(Spec { rows: Rows::Quads, ..spec }, if whole { Ok(()) } else { Err(why.into()) })
+        };
         // Numbers read one by one are so much code that drivers take seconds: so the tile is low, the head narrow.
         let body = match spec.body {
             Body::Lanes { width, .. } => Body::Lanes { width, panels: (8 / width).max(1) },
             body => body,
         };
-        let short = match spec.bucket > 64 {
-            true => Err("heads this wide are read through mirrors only".into()),
-            false => Ok(()),
-        };
-        let aligned = matches!(spec.body, Body::Lanes { .. }) && self.y.as_ref().is_some_and(quads);
-        let candidate = |spec, choice: Choice| Candidate::new(spec, able.clone().and(choice));
-        [
-            candidate(Spec { rows: Rows::Mirror, aligned, ..spec }, mirrored),
-            candidate(Spec { body, rows: Rows::Scalar, ..spec }, short),
-        ]
+        let short = if wide { Err("heads this wide are read through mirrors only".into()) } else { Ok(()) };
+        [fast, candidate(Spec { body, rows: Rows::Scalar, ..spec }, short)]
     }
 
     pub(super) fn dispatch(&self, spec: &super::Spec, _: Domain) -> Dispatch {

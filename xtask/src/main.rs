@@ -1,5 +1,5 @@
 //! `cargo xtask test`: brings what the tests need, then runs all of them. `--all` draws more cases, repeats the GPU tests
-//! on a second, stricter software adapter, builds the library for browsers, and tests the attention page in one.
+//! on a second, stricter software adapter, builds the library for browsers, and tests attention pages in one.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -125,7 +125,7 @@ fn wasm() -> Result<(), String> {
     )
 }
 
-/// The page of `attend`, in headless Chromium.
+/// Pages of `attend`, in headless Chromium.
 fn browser(driver: Option<&str>) -> Result<(), String> {
     for (program, package) in [("node", "nodejs"), ("npm", "npm"), ("chromium", "chromium")] {
         if !which(program) {
@@ -134,11 +134,22 @@ fn browser(driver: Option<&str>) -> Result<(), String> {
     }
     let npm = ["install", "--silent", "--no-save", "--prefix", BROWSER, PLAYWRIGHT];
     run("the browser's driver", Command::new("npm").args(npm))?;
-    let page = format!("{BROWSER}/minilm.html");
-    let text = "The cat slept because it was tired.";
-    let attend = ["run", "--package", "wgformer-cli", "--", "attend", "--model", MINILM, text, "--output", &page];
-    run("a page", on(driver, &mut cargo(&attend)))?;
-    run("the page in Chromium", Command::new("node").args(["tests/browser/attend.mjs", &page]))
+    // Of an encoder, of both and what lies between them, of a decoder.
+    let mathformer = format!("{MODELS}/mathformer/addformer");
+    let models: [(&str, &[&str]); 3] = [
+        ("minilm", &["--model", MINILM, "The cat slept because it was tired."]),
+        ("builtin", &["transformer"]),
+        ("mathformer", &["--model", &mathformer, "7+8="]),
+    ];
+    let mut test = Command::new("node");
+    test.arg("tests/browser/attend.mjs");
+    for (name, source) in models {
+        let page = format!("{BROWSER}/{name}.html");
+        let attend = [&["run", "--package", "wgformer-cli", "--", "attend", "--output", &page], source].concat();
+        run(&format!("the page of {name}"), on(driver, &mut cargo(&attend)))?;
+        test.arg(page);
+    }
+    run("the pages in Chromium", &mut test)
 }
 
 fn cargo(args: &[&str]) -> Command {

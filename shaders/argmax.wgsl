@@ -5,8 +5,8 @@
 @group(0) @binding(3) var<storage, read_write> ids: array<u32>;  // [R]
 
 @compute @workgroup_size(WG)
-fn main(in: Invocation) {
-    let row = linear_group(in.group, in.groups);
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, in: Invocation) {
+    let row = linear_group(group, groups);
     if (row >= row_count()) { return; }
     let x0 = c.x_offset + row * c.x_stride;
     // Not NEG_LARGE: a row may hold nothing but less.

@@ -24,8 +24,8 @@ fn score(span: Span, h: u32, i: u32, j: u32) -> f32 {
 }
 
 @compute @workgroup_size(WG)
-fn main(in: Invocation) {
-    let tile = tile_of(in.group, in.groups);
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, in: Invocation) {
+    let tile = tile_of(group, groups);
     let h = tile.head;
     if (h >= c.heads) { return; }
     let span = tile.span;

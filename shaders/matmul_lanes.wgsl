@@ -22,8 +22,8 @@ fn main(
     let rows = row_count();
     let row_tiles = (rows + ROWS - 1u) / ROWS;
     let m0 = g % row_tiles * ROWS;
+    if (g / row_tiles * 8u * WG >= c.n) { return; }
     let n0 = g / row_tiles * 8u * WG + lane * 4u;
-    if (n0 - lane * 4u >= c.n) { return; }
 
     // Stripes that find no room below the others lie to the right of them.
     let tile = g / row_tiles;

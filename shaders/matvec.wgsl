@@ -4,8 +4,8 @@
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;  // [M, N]
 
 @compute @workgroup_size(WG)
-fn main(in: Invocation) {
-    let g = linear_group(in.group, in.groups);
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, in: Invocation) {
+    let g = linear_group(group, groups);
     let rows = row_count();
     let col_tiles = (c.n + COLS - 1u) / COLS;
     let m = g % rows;

@@ -7,8 +7,8 @@ fn element(row: u32, j: u32) -> f32 {
 }
 
 @compute @workgroup_size(WG)
-fn main(in: Invocation) {
-    let row = linear_group(in.group, in.groups);
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, in: Invocation) {
+    let row = linear_group(group, groups);
     if (row >= row_count()) { return; }
     var mean = 0.0;
     if (!RMS) {

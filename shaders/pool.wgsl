@@ -21,8 +21,8 @@ fn pooled(span: Span, j: u32) -> f32 {
 }
 
 @compute @workgroup_size(WG)
-fn main(in: Invocation) {
-    let sequence = linear_group(in.group, in.groups);
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, in: Invocation) {
+    let sequence = linear_group(group, groups);
     if (sequence >= step[H_SEQUENCES]) { return; }
     let span = span_of(sequence);
     let y0 = c.y_offset + sequence * c.y_stride;

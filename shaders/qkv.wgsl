@@ -5,8 +5,8 @@
 @group(0) @binding(7) var<storage, read_write> cache: array<f32>;  // [slots, 2 kv_heads head_dim]
 
 @compute @workgroup_size(WG)
-fn main(in: Invocation) {
-    let g = linear_group(in.group, in.groups);
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, in: Invocation) {
+    let g = linear_group(group, groups);
     let heads = c.heads + 2u * c.kv_heads;
     let row = g / heads;
     let head = g % heads;

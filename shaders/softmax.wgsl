@@ -4,8 +4,8 @@
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;  // [R, C]
 
 @compute @workgroup_size(WG)
-fn main(in: Invocation) {
-    let row = linear_group(in.group, in.groups);
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, in: Invocation) {
+    let row = linear_group(group, groups);
     if (row >= row_count()) { return; }
     var count = length_of(row);
     if (CAUSAL) {

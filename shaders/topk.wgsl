@@ -38,8 +38,8 @@ fn reduce_column(value: f32, column: f32, top: f32, in: Invocation) -> f32 {
 }
 
 @compute @workgroup_size(WG)
-fn main(in: Invocation) {
-    let row = linear_group(in.group, in.groups);
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, in: Invocation) {
+    let row = linear_group(group, groups);
     if (row >= row_count()) { return; }
     let x0 = c.x_offset + row * c.x_stride;
     let depth = ((c.cols + WG - 1u) / WG + PARTS - 1u) / PARTS;

@@ -1,7 +1,5 @@
 // Reductions where the workgroup is one subgroup of WG lanes: no workgroup memory, no barrier.
 struct Invocation {
-    @builtin(workgroup_id) group: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
     @builtin(subgroup_invocation_id) local: u32,
 }
 

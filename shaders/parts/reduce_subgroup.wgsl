@@ -2,8 +2,6 @@
 // Right for every subgroup width. `subgroupMax` may drop a NaN, so a maximum that met one is replaced by the sum of the
 // values, which is NaN.
 struct Invocation {
-    @builtin(workgroup_id) group: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) local: u32,
     @builtin(subgroup_invocation_id) lane: u32,
     @builtin(subgroup_id) subgroup: u32,

@@ -1,8 +1,6 @@
 // Reductions over a workgroup of WG invocations by a tree in workgroup memory. Every invocation gets the result, and
 // the order is fixed: same input, same bits.
 struct Invocation {
-    @builtin(workgroup_id) group: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) local: u32,
 }
 

@@ -36,11 +36,19 @@ pub(super) fn bytes(op: &Op<View>) -> Option<(f64, f64)> {
     let size = |view: &View| (view.rows * view.cols * view.dtype.size()) as f64;
     let args = op.args();
     let all = |access| args.iter().filter(|a| a.access == access).map(|a| size(a.handle)).sum::<f64>();
-    let (mut read, written) = (all(Access::Read), all(Access::Write));
-    if let Op::Embed(op) = op {
-        // A row of each table for each token, however large the tables are.
-        let tables = 1 + usize::from(op.position.is_some()) + usize::from(op.kind.is_some());
-        read = (op.y.rows * (4 + tables * op.y.cols * op.word.dtype.size())) as f64;
+    let (mut read, mut written) = (all(Access::Read), all(Access::Write));
+    // A row of each table for each token, however large the tables are.
+    match op {
+        Op::Embed(op) => {
+            let tables = 1 + usize::from(op.position.is_some()) + usize::from(op.kind.is_some());
+            read = (op.y.rows * (4 + tables * op.y.cols * op.word.dtype.size())) as f64;
+        }
+        Op::Qkv(op) => {
+            let beyond = |table: &View| size(&View { rows: table.rows.saturating_sub(op.q.rows), ..*table });
+            read -= op.rope.as_ref().map_or(0.0, beyond);
+            written -= beyond(&op.cache);
+        }
+        _ => {}
     }
     Some((read + written, written))
 }

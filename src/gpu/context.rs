@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
 
 use super::Caps;
-use crate::kernel::{Access, Arg, Spec};
+use crate::kernel::{Access, Arg, Spec, Tier};
 use crate::{Error, Result};
 
 /// A device and queue of the caller's, with the pipelines made for them. Cheap to clone; clones share the pipelines.
@@ -125,6 +125,10 @@ impl Context {
         let device = &self.0.device;
         let label = spec.label();
         let mut source = spec.source();
+        // Browsers insist on the directive, naga does not know it yet.
+        if cfg!(target_arch = "wasm32") && spec.tier() != Tier::Baseline {
+            source.insert_str(0, "enable subgroups;\n");
+        }
         if let Some(patch) = &self.0.patch {
             source = patch(spec, source);
         }

@@ -216,6 +216,7 @@ impl Cursor<'_> {
     }
 
     /// Starts the same step again; what the host uploaded is still there.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn rewind(&mut self) {
         self.next = 0;
     }

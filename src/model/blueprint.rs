@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use super::arch::{Arch, Position};
-use super::config::{self, Config};
+use super::config::Config;
 use super::family::Family;
 use super::forward::{Outputs, Sizes, graph};
 use super::names::{self, Source};
@@ -63,7 +63,7 @@ impl Blueprint {
         let config = Config::read(&inner)?;
         let checkpoint = Checkpoint::open(&inner)?;
         let tokenizer = TokenizerFiles::read(&inner)?;
-        let generation = config::read_text(&inner.join("generation_config.json"))?;
+        let generation = super::config::read_text(&inner.join("generation_config.json"))?;
         Self::build(&config, generation, checkpoint, sentence, tokenizer)
     }
 

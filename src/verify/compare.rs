@@ -99,6 +99,7 @@ impl Expected {
     }
 
     /// What is right.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn truth(&self) -> impl Iterator<Item = f64> {
         self.truth.iter().copied()
     }

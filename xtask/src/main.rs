@@ -1,5 +1,6 @@
 //! `cargo xtask test`: brings what the tests need, then runs all of them. `--all` draws more cases, repeats the GPU tests
-//! on a second, stricter software adapter, builds the library for browsers, and tests attention pages in one.
+//! on a second, stricter software adapter, builds the library for browsers, tests attention pages in one, and compiles
+//! all kernels there.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -149,7 +150,11 @@ fn browser(driver: Option<&str>) -> Result<(), String> {
         run(&format!("the page of {name}"), on(driver, &mut cargo(&attend)))?;
         test.arg(page);
     }
-    run("the pages in Chromium", &mut test)
+    run("the pages in Chromium", &mut test)?;
+    let sources = format!("{BROWSER}/wgsl");
+    let wgsl = ["run", "--package", "wgformer-cli", "--", "wgsl", "--output", &sources];
+    run("all kernels' sources", on(driver, &mut cargo(&wgsl)))?;
+    run("all kernels in Chromium", Command::new("node").args(["tests/browser/compile.mjs", &sources]))
 }
 
 fn cargo(args: &[&str]) -> Command {

@@ -1,4 +1,4 @@
-//! BERT against PyTorch in float64: small models with wide weights, so that every mistake shows.
+//! BERT and its kin against PyTorch in float64: small models with wide weights, so that every mistake shows.
 
 mod common;
 
@@ -21,7 +21,7 @@ impl Golden {
         let tensors = Checkpoint::open(format!("tests/golden/{name}/golden.safetensors")).expect("a golden");
         let (shape, ids) = tensors.get_i64("input_ids").expect("ids");
         let (_, mask) = tensors.get_i64("attention_mask").expect("mask");
-        let (_, types) = tensors.get_i64("token_type_ids").expect("types");
+        let types = tensors.get_i64("token_type_ids").map(|(_, types)| types).unwrap_or_default();
         Self { name, batch: Padded { batch: shape[0], len: shape[1], ids, mask, types }, tensors }
     }
 
@@ -65,7 +65,7 @@ fn rows_apart(want: &[f32], got: &[f32], cols: usize, counts: impl Fn(usize) -> 
     worst
 }
 
-const GOLDENS: [&str; 3] = ["bert-tiny", "bert-relu", "bert-f16"];
+const GOLDENS: [&str; 5] = ["bert-tiny", "bert-relu", "bert-f16", "roberta", "xlm-roberta"];
 
 #[test]
 fn hidden_states_pooler_and_attentions_are_pytorchs() {
@@ -78,7 +78,7 @@ fn hidden_states_pooler_and_attentions_are_pytorchs() {
             let got = block_on(model.encode(&golden.batch, true)).expect("encoded");
             let arch = model.blueprint().arch();
             assert_eq!(got.attentions.len(), arch.encoder.as_ref().map_or(0, |s| s.layers));
-            assert_eq!(got.pooler_output.is_some(), name != "bert-f16");
+            assert_eq!(got.pooler_output.is_some(), golden.tensors.contains("pooler_output"));
             let apart = golden.distance(&got, arch);
             println!("{name}, {}: {apart:e}", if model.gpu().is_some() { "GPU" } else { "CPU" });
             assert!(apart < TOLERANCE, "{name}: off by {apart}");
@@ -94,8 +94,8 @@ fn hidden_states_pooler_and_attentions_are_pytorchs() {
 
 type Flip = (&'static str, fn(&mut Arch));
 
-/// Every field of the architecture that BERT uses, misread.
-const FLIPS: [Flip; 13] = [
+/// Every field of the architecture that these families use, misread.
+const FLIPS: [Flip; 14] = [
     ("eps", |a| stack(a).norm.eps *= 10.0),
     ("rms", |a| stack(a).norm.rms = true),
     ("norm placement", |a| stack(a).norm.before = true),
@@ -106,8 +106,13 @@ const FLIPS: [Flip; 13] = [
     }),
     ("gate", |a| stack(a).mlp.gated = true),
     ("position offset", |a| {
-        if let Position::Learned { max, offset } = &mut stack(a).position {
-            (*max, *offset) = (*max - 1, 1);
+        if let Position::Learned { max, offset, .. } = &mut stack(a).position {
+            (*max, *offset) = (*max - 1, *offset + 1);
+        }
+    }),
+    ("uncounted padding", |a| {
+        if let Position::Learned { pads, .. } = &mut stack(a).position {
+            *pads = if pads.is_some() { None } else { Some(0) };
         }
     }),
     ("layers", |a| stack(a).layers -= 1),
@@ -140,9 +145,25 @@ fn every_misread_field_shows() {
             // A tensor that no longer fits is as good as a wrong number.
             let Ok(got) = block_on(model.encode(&batch, true)) else { continue };
             let apart = golden.distance(&got, &arch);
+            println!("{name}, {what}: {apart:e}");
             assert!(apart > 2.0 * TOLERANCE, "{name}: {what} misread moves it by {apart} only");
         }
     }
+}
+
+#[test]
+fn a_text_has_the_positions_that_its_model_counts() {
+    let golden = Golden::open("roberta");
+    // The padding id stands in the middle, and is kept.
+    let (len, ids) = (golden.batch.len, &golden.batch.ids);
+    let text: Vec<u32> = ids[..len].iter().map(|&id| id as u32).collect();
+    assert!(text.contains(&1) && golden.batch.mask[..len].iter().all(|&m| m == 1));
+    let model = Model::on_cpu(golden.blueprint());
+    let got = block_on(model.embed_ids(&[text])).expect("a vector").concat();
+    let rows = golden.get("last_hidden_state");
+    let mean: Vec<f32> =
+        (0..got.len()).map(|c| (0..len).map(|r| rows[r * got.len() + c]).sum::<f32>() / len as f32).collect();
+    assert!(rows_apart(&mean, &got, got.len(), |_| true) < TOLERANCE);
 }
 
 type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;

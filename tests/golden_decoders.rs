@@ -177,7 +177,7 @@ const STACK_FLIPS: [Flip<Stack>; 21] = [
 /// Ways to misread the positions; those that change nothing here are of other families.
 const POSITIONS: [Flip<Position>; 9] = [
     ("position offset", |p| match p {
-        Position::Learned { max, offset } => (*max, *offset) = (*max - 1, *offset + 1),
+        Position::Learned { max, offset, .. } => (*max, *offset) = (*max - 1, *offset + 1),
         Position::Sinusoid { offset, .. } => *offset += 1,
         _ => {}
     }),

@@ -22,7 +22,7 @@ fn arch() -> Arch {
         ffn: 72,
         norm: Norm { rms: false, eps: 1e-6, before: false },
         mlp: Mlp { act: Activation::Gelu, gated: false },
-        position: Position::Learned { max: MOST + 50, offset: 0 },
+        position: Position::Learned { max: MOST + 50, offset: 0, pads: None },
         scale: 0.3,
         embed_norm: true,
         ..Stack::default()

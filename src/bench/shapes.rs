@@ -66,7 +66,7 @@ fn minilm() -> Arch {
         width: 384,
         ffn: 1536,
         norm: Norm { rms: false, eps: 1e-12, before: false },
-        position: Position::Learned { max: 512, offset: 0 },
+        position: Position::Learned { max: 512, offset: 0, pads: None },
         embed_norm: true,
         ..heads(12, 12, 32)
     };
@@ -94,7 +94,7 @@ fn gpt2() -> Arch {
         ffn: 3072,
         norm: Norm { rms: false, eps: 1e-5, before: true },
         mlp: Mlp { act: Activation::GeluTanh, gated: false },
-        position: Position::Learned { max: 1024, offset: 0 },
+        position: Position::Learned { max: 1024, offset: 0, pads: None },
         final_norm: true,
         ..heads(12, 12, 64)
     };

@@ -26,7 +26,7 @@ pub use settings::{EarlyStopping, MOST_BEAMS, Settings};
 use crate::graph::{Plan, Step};
 use crate::kernel::Role;
 use crate::model::Model;
-use crate::model::arch::{Arch, Stack};
+use crate::model::arch::Arch;
 use crate::model::padded::check_ids;
 use crate::{Error, Result};
 use machine::{Job, Machine};
@@ -99,7 +99,7 @@ impl Model {
         let lengths: Vec<usize> = sources.iter().map(Vec::len).collect();
         let mut search = Search::new(settings, prompts, &limits, &lengths);
         if let Some(encoder) = &arch.encoder {
-            machine.encode(encoder_step(encoder, sources)).await?;
+            machine.encode(encoder.position.step(sources)).await?;
         }
         run(&mut machine, &mut search, &job, &mut each).await?;
         Ok(search.finish())
@@ -167,15 +167,6 @@ fn check(arch: &Arch, inputs: Inputs<'_>, settings: &Settings) -> Result<Vec<usi
         settings.limit(ids.len(), positions)
     };
     inputs.prompts.iter().map(limit).collect()
-}
-
-/// The encoder's step: sources packed, with the positions that their model counts.
-fn encoder_step(encoder: &Stack, sources: &[Vec<u32>]) -> Step {
-    let mut step = Step::default();
-    for ids in sources {
-        step.push(&encoder.position.of_row(&ids.iter().map(|&id| i64::from(id)).collect::<Vec<_>>()));
-    }
-    step.with_ids(sources.concat())
 }
 
 /// Runs a search to its end, or until the caller stops it.

@@ -109,7 +109,7 @@ impl Default for Stack {
             ffn: 0,
             norm: Norm { rms: false, eps: 1e-5, before: false },
             mlp: Mlp { act: Activation::Relu, gated: false },
-            position: Position::Learned { max: 0, offset: 0 },
+            position: Position::Learned { max: 0, offset: 0, pads: None },
             windows: Vec::new(),
             scale: 1.0,
             biases: Biases::ALL,
@@ -207,6 +207,9 @@ pub enum Position {
         max: usize,
         /// Rows before the first position.
         offset: usize,
+        /// Tokens with this id are not counted; they share the row before the first position, which [`super::forward`] has
+        /// after the last.
+        pads: Option<u32>,
     },
     /// Sines of position p + `offset`, then its cosines (Vaswani et al. 2017, with the halves apart).
     Sinusoid {
@@ -269,10 +272,12 @@ impl Position {
         }
     }
 
-    /// The positions of a row of ids, as [`crate::Step`] wants them. A token without a position has the one after the
-    /// last, where the table has zeros.
+    /// The positions of a row of ids, as [`crate::Step`] wants them. A token that is not counted has the one after the
+    /// last, where the table has what such tokens get.
     pub fn of_row(&self, ids: &[i64]) -> Vec<u32> {
-        let Self::Sinusoid { max, pads: Some(pad), .. } = *self else { return (0..ids.len() as u32).collect() };
+        let (Self::Learned { max, pads: Some(pad), .. } | Self::Sinusoid { max, pads: Some(pad), .. }) = *self else {
+            return (0..ids.len() as u32).collect();
+        };
         let mut count = 0;
         let next = |&id: &i64| {
             if id == i64::from(pad) {

@@ -40,7 +40,7 @@ pub(super) fn positions(config: &Config) -> Result<usize> {
 }
 
 fn learned(config: &Config) -> Result<Position> {
-    Ok(Position::Learned { max: positions(config)?, offset: 2 })
+    Ok(Position::Learned { max: positions(config)?, offset: 2, pads: None })
 }
 
 /// Two stacks with the keys that all descendants have; `change` makes them the descendant's.

@@ -15,26 +15,38 @@ const LAYER: [(&str, &str); 5] = [
     ("mlp.norm", "output.LayerNorm"),
 ];
 
-/// What `config.json` says; absent keys have the defaults of Hugging Face's `BertConfig`. The checkpoint says whether
-/// there is a pooler.
+/// What its descendants do not share.
+pub(super) struct Kin {
+    /// Names begin with it where a task's class saved them.
+    pub prefix: &'static str,
+    /// Words, where `config.json` says nothing.
+    pub vocab: usize,
+    /// The id that pads, likewise.
+    pub pad: u32,
+}
+
+pub(super) const BERT: Kin = Kin { prefix: "bert.", vocab: 30522, pad: 0 };
+
+/// What `config.json` says; absent keys have the defaults of Hugging Face's `BertConfig` and of `kin`. The checkpoint says
+/// whether there is a pooler.
 ///
 /// # Errors
 /// [`crate::Error::Config`] for absurd values, [`crate::Error::Unsupported`] for decoders and relative positions.
-pub fn arch(config: &Config, checkpoint: &Checkpoint) -> Result<Arch> {
-    config.refuse("is_decoder", "BERT runs as an encoder only")?;
-    config.refuse("add_cross_attention", "BERT runs as an encoder only")?;
+pub(super) fn arch(config: &Config, checkpoint: &Checkpoint, kin: &Kin) -> Result<Arch> {
+    config.refuse("is_decoder", "BERT and its kin run as encoders only")?;
+    config.refuse("add_cross_attention", "BERT and its kin run as encoders only")?;
     if config.str("position_embedding_type")?.unwrap_or("absolute") != "absolute" {
         return Err(config.unsupported("position_embedding_type", "only absolute positions are"));
     }
-    let vocab = config.usize("vocab_size", 30522, bounds::VOCAB)?;
-    let prefix = below(checkpoint, "bert.");
+    let vocab = config.usize("vocab_size", kin.vocab, bounds::VOCAB)?;
+    let prefix = below(checkpoint, kin.prefix);
     let pooler = ["weight", "bias"].iter().any(|part| checkpoint.contains(&format!("{prefix}pooler.dense.{part}")));
     Ok(Arch {
         vocab,
         encoder: Some(stack(config)?),
         embed: Embed { scale: 1.0, types: config.usize("type_vocab_size", 2, bounds::TYPES)? },
         pooler,
-        pad_token: config.token("pad_token_id", Some(0), vocab)?,
+        pad_token: config.token("pad_token_id", Some(kin.pad), vocab)?,
         ..Arch::default()
     })
 }
@@ -51,7 +63,7 @@ fn stack(config: &Config) -> Result<Stack> {
         ffn: config.usize("intermediate_size", 3072, bounds::FFN)?,
         norm: Norm { rms: false, eps: config.f32("layer_norm_eps", 1e-12, bounds::EPS)?, before: false },
         mlp: Mlp { act: config.activation("hidden_act", Activation::Gelu)?, gated: false },
-        position: Position::Learned { max, offset: 0 },
+        position: Position::Learned { max, offset: 0, pads: None },
         scale: 1.0 / (head_dim as f32).sqrt(),
         embed_norm: true,
         ..Stack::default()
@@ -59,8 +71,8 @@ fn stack(config: &Config) -> Result<Stack> {
 }
 
 /// The checkpoint's names.
-pub(super) fn names<'a>(arch: &Arch, checkpoint: &'a Checkpoint) -> Names<'a> {
-    let mut names = Names::new(checkpoint, below(checkpoint, "bert."));
+pub(super) fn names<'a>(arch: &Arch, checkpoint: &'a Checkpoint, kin: &Kin) -> Names<'a> {
+    let mut names = Names::new(checkpoint, below(checkpoint, kin.prefix));
     for (to, from) in [("word", "word"), ("position", "position"), ("type", "token_type")] {
         names.table(&format!("embed.{to}"), &format!("embeddings.{from}_embeddings"));
     }
@@ -80,8 +92,8 @@ pub(super) fn names<'a>(arch: &Arch, checkpoint: &'a Checkpoint) -> Names<'a> {
 
 /// Index buffers, and heads of tasks that were not asked for.
 pub(super) fn known_unused(name: &str) -> bool {
-    let inner = name.strip_prefix("bert.").unwrap_or(name);
+    let inner = ["bert.", "roberta."].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name);
     matches!(inner, "embeddings.position_ids" | "embeddings.token_type_ids")
         || inner.starts_with("pooler.dense.")
-        || ["cls.", "classifier.", "qa_outputs."].iter().any(|head| name.starts_with(head))
+        || ["cls.", "lm_head.", "classifier.", "qa_outputs."].iter().any(|head| name.starts_with(head))
 }

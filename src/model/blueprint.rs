@@ -177,6 +177,9 @@ impl Blueprint {
             let table = tables::bucket_table(&tensor.to_f32(), shape[0], buckets, distance, causal);
             return HostTensor::from_f32(shape, &table);
         }
+        if let (Some(Position::Learned { max, offset, pads: Some(_) }), true) = (self.position(name), is_table(name)) {
+            return tables::pads_last(&tensor, max, offset);
+        }
         if name == "head.norm.weight" {
             let scaled: Vec<f32> = tensor.to_f32().into_iter().map(|x| x * self.arch.head_scale).collect();
             return HostTensor::from_f32(shape, &scaled);
@@ -197,11 +200,8 @@ impl Blueprint {
         match self.position(name) {
             Some(Position::Buckets { buckets, .. }) if name.ends_with(".buckets") => Some([buckets, shape[0]]),
             Some(Position::Rope { .. }) if name.ends_with(".rope") => None,
-            Some(Position::Sinusoid { .. })
-                if name.ends_with(".position.weight") && !self.sources.contains_key(name) =>
-            {
-                None
-            }
+            Some(Position::Sinusoid { .. }) if is_table(name) && !self.sources.contains_key(name) => None,
+            Some(Position::Learned { max, offset, pads: Some(_) }) if is_table(name) => Some([max + offset, shape[1]]),
             _ => Some(shape),
         }
     }
@@ -266,4 +266,9 @@ impl Blueprint {
             ),
         }
     }
+}
+
+/// Whether a tensor is a table of positions.
+fn is_table(name: &str) -> bool {
+    name.ends_with(".position.weight")
 }

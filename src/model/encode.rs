@@ -5,7 +5,7 @@ use super::forward::Outputs;
 use super::padded::{Padded, STEP_TOKENS, check_ids, chunks, most_sequences, most_tokens, spread, spread_weights};
 use super::{Blueprint, Model};
 use crate::Result;
-use crate::graph::{Capacity, Step};
+use crate::graph::Capacity;
 use crate::kernel::Role;
 
 /// What an encoder makes of a [`Padded`] batch, f32, row-major; zeros at padded rows.
@@ -45,8 +45,7 @@ impl Model {
         let mut vectors = Vec::with_capacity(texts.len());
         for chunk in chunks {
             let texts = &texts[chunk];
-            let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
-            let step = Step::packed(&lengths).with_ids(texts.concat());
+            let step = stack.position.step(texts);
             let rows = run.steps(&[(Role::Full, &step)], &["embedding"]).await?;
             vectors.extend(rows.concat().chunks(width).take(texts.len()).map(<[f32]>::to_vec));
         }

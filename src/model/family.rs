@@ -6,9 +6,11 @@ mod tests;
 use serde_json::Value;
 
 use super::arch::Arch;
+use super::bert::BERT;
 use super::config::{Config, config_error};
 use super::names::Names;
-use super::{bart, bert, fairseq, gpt2, llama, m2m100, marian, mistral, qwen, t5};
+use super::roberta::ROBERTA;
+use super::{bart, bert, fairseq, gpt2, llama, m2m100, marian, mistral, qwen, roberta, t5};
 use crate::Result;
 use crate::weights::Checkpoint;
 
@@ -36,8 +38,10 @@ const fn family(
     Family { model_type, arch, names, known_unused }
 }
 
-static FAMILIES: [Family; 12] = [
-    family("bert", bert::arch, bert::names, bert::known_unused),
+static FAMILIES: [Family; 14] = [
+    family("bert", |c, k| bert::arch(c, k, &BERT), |a, k| bert::names(a, k, &BERT), bert::known_unused),
+    family("roberta", roberta::arch, |a, k| bert::names(a, k, &ROBERTA), bert::known_unused),
+    family("xlm-roberta", roberta::arch, |a, k| bert::names(a, k, &ROBERTA), bert::known_unused),
     family("bart", bart::bart, fairseq::names, fairseq::known_unused),
     family("mbart", bart::mbart, fairseq::names, fairseq::known_unused),
     family("marian", marian::arch, fairseq::names, fairseq::known_unused),

@@ -147,8 +147,10 @@ impl Builder<'_> {
         let prefix = if self.arch.encoder.is_some() && side == "decoder" { "decoder.embed" } else { "embed" };
         let word = self.table("embed.word.weight", vocab, width);
         let position = match stack.position {
-            Position::Learned { max, offset } => Some((max + offset, offset)),
-            Position::Sinusoid { max, pads, .. } => Some((max + usize::from(pads.is_some()), 0)),
+            Position::Learned { max, offset, pads: None } => Some((max + offset, offset)),
+            Position::Learned { max, pads, .. } | Position::Sinusoid { max, pads, .. } => {
+                Some((max + usize::from(pads.is_some()), 0))
+            }
             Position::Rope { .. } | Position::Buckets { .. } => None,
         };
         let position =

@@ -28,7 +28,7 @@ pub(super) fn arch(config: &Config, checkpoint: &Checkpoint) -> Result<Arch> {
         ffn: config.usize("n_inner", 4 * width, bounds::FFN)?,
         norm: Norm { rms: false, eps, before: true },
         mlp: Mlp { act: config.activation("activation_function", Activation::GeluTanh)?, gated: false },
-        position: Position::Learned { max, offset: 0 },
+        position: Position::Learned { max, offset: 0, pads: None },
         scale: if scaled { 1.0 / (head_dim as f32).sqrt() } else { 1.0 },
         final_norm: true,
         ..Stack::default()

@@ -22,6 +22,7 @@ mod mutations;
 pub mod names;
 pub(crate) mod padded;
 mod qwen;
+mod roberta;
 pub mod sentence;
 mod t5;
 mod tables;

@@ -85,6 +85,17 @@ impl Padded {
     }
 }
 
+impl Position {
+    /// A step of whole texts, packed, with the positions that their model counts.
+    pub(crate) fn step(&self, texts: &[Vec<u32>]) -> Step {
+        let mut step = Step::default();
+        for ids in texts {
+            step.push(&self.of_row(&ids.iter().map(|&id| i64::from(id)).collect::<Vec<_>>()));
+        }
+        step.with_ids(texts.concat())
+    }
+}
+
 /// Spreads packed rows of tokens over the padded `[batch, len, width]`.
 pub(super) fn spread(
     out: &mut [f32],

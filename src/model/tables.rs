@@ -1,7 +1,9 @@
-//! Tensors that no checkpoint holds: tables of positions, made on the host in f64, since WGSL promises its `cos` and
-//! `sin` only to 2^-11.
+//! Tensors that no checkpoint holds, or not so: tables of positions, made on the host in f64, since WGSL promises its
+//! `cos` and `sin` only to 2^-11.
 
 use super::arch::RopeScaling;
+use crate::Result;
+use crate::weights::HostTensor;
 
 /// RoPE's table `[positions, dims]` (Su et al. 2021): the cosines of each position's angles, then their sines.
 pub fn rope_table(theta: f32, positions: usize, dims: usize) -> Vec<f32> {
@@ -31,6 +33,16 @@ fn slowed(angle: f64, scaling: RopeScaling) -> f64 {
             angle * (kept + (1.0 - kept) / factor)
         }
     }
+}
+
+/// Of a learned table the positions, from row `offset` on, and then the row before them: that of tokens that are not
+/// counted.
+pub(super) fn pads_last(table: &HostTensor, positions: usize, offset: usize) -> Result<HostTensor> {
+    let cols = table.len() / (positions + offset).max(1);
+    let row = cols * table.dtype.size();
+    let from = table.bytes().get(offset.saturating_sub(1) * row..).unwrap_or_default();
+    let (pads, rest) = from.split_at(row.min(from.len()));
+    HostTensor::new(table.dtype, vec![positions + 1, cols], [rest, pads].concat())
 }
 
 /// Sines and then cosines `[positions, dims]` of positions from `first` on. The angles fall from 1 to 1/10,000, or where

@@ -63,7 +63,7 @@ pub(super) fn arch(config: &Config, checkpoint: &Checkpoint) -> Result<Arch> {
 }
 
 fn names(arch: &Arch, checkpoint: &Checkpoint) -> Vec<(String, Source)> {
-    let Names { list, copies, .. } = bert::names(arch, checkpoint);
+    let Names { list, copies, .. } = bert::names(arch, checkpoint, &bert::BERT);
     assert!(copies.is_empty());
     list
 }
@@ -90,7 +90,10 @@ fn bert_is_read() {
     let stack = arch.encoder.as_ref().unwrap();
     assert_eq!((stack.layers, stack.width, stack.heads, stack.head_dim, stack.ffn), (2, 6, 3, 2, 8));
     assert_eq!((stack.norm.eps, stack.norm.before, stack.norm.rms), (1e-12, false, false));
-    assert_eq!((stack.mlp.act, stack.position), (Activation::Gelu, Position::Learned { max: 5, offset: 0 }));
+    assert_eq!(
+        (stack.mlp.act, stack.position),
+        (Activation::Gelu, Position::Learned { max: 5, offset: 0, pads: None })
+    );
     assert_eq!((arch.vocab, arch.embed.types, arch.pooler, arch.pad_token), (11, 2, true, Some(0)));
     assert!(arch.decoder.is_none());
 }
@@ -101,7 +104,7 @@ fn absent_keys_have_the_defaults_of_bert() {
     let stack = arch.encoder.as_ref().unwrap();
     assert_eq!((arch.vocab, stack.width, stack.layers, stack.heads, stack.ffn), (30522, 768, 12, 12, 3072));
     assert_eq!((stack.norm.eps, stack.mlp.act, arch.embed.types), (1e-12, Activation::Gelu, 2));
-    assert_eq!((stack.position, arch.pad_token), (Position::Learned { max: 512, offset: 0 }, Some(0)));
+    assert_eq!((stack.position, arch.pad_token), (Position::Learned { max: 512, offset: 0, pads: None }, Some(0)));
     let mut config = small();
     config["pad_token_id"] = Value::Null;
     assert_eq!(read(&config).unwrap().pad_token, None);

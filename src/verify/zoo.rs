@@ -56,7 +56,7 @@ pub(super) fn all() -> [Specimen; 3] {
 
 /// BERT's shape, on a batch with a hole in its positions.
 fn encoder() -> Specimen {
-    let stack = Stack { embed_norm: true, ..stack(Position::Learned { max: KEYS, offset: 0 }) };
+    let stack = Stack { embed_norm: true, ..stack(Position::Learned { max: KEYS, offset: 0, pads: None }) };
     let arch = Arch { embed: Embed { scale: 1.0, types: 2 }, pooler: true, ..arch(Some(stack), None) };
     let mut step = Step::default();
     step.push(&[0, 1, 2, 4, 5, 6, 7]);
@@ -93,7 +93,7 @@ fn decoder() -> Specimen {
 
 /// BART's shape: two sources of unequal length, a start token each, two greedy steps.
 fn encoder_decoder() -> Specimen {
-    let side = |embed_norm| Stack { embed_norm, ..stack(Position::Learned { max: KEYS, offset: 2 }) };
+    let side = |embed_norm| Stack { embed_norm, ..stack(Position::Learned { max: KEYS, offset: 2, pads: None }) };
     let arch =
         Arch { embed: Embed { scale: 6.0, types: 0 }, head: Head::Tied, ..arch(Some(side(true)), Some(side(true))) };
     let memory = [9, 4];

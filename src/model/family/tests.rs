@@ -95,7 +95,12 @@ fn families_differ_as_they_should() {
 
     let bart = read(&small("bart", json!({}))).unwrap();
     assert_eq!((bart.embed.scale, bart.head, bart.head_bias), (1.0, Head::Tied, false));
-    assert_eq!(bart.decoder.unwrap().position, Position::Learned { max: 64, offset: 2 });
+    assert_eq!(bart.decoder.unwrap().position, Position::Learned { max: 64, offset: 2, pads: None });
+    let roberta = read(&small("roberta", json!({}))).unwrap();
+    assert_eq!((roberta.vocab, roberta.embed.types, roberta.pad_token), (11, 2, Some(1)));
+    let position = Position::Learned { max: 62, offset: 2, pads: Some(1) };
+    assert_eq!(roberta.encoder.unwrap().position, position);
+    assert_eq!(position.of_row(&[1, 5, 1, 6]), [62, 0, 62, 1]);
     let m2m100 = read(&small("m2m_100", json!({}))).unwrap();
     assert_eq!(m2m100.embed.scale, 24f32.sqrt());
     let position = Position::Sinusoid { max: 64, offset: 2, closed: true, pads: Some(1) };
@@ -133,6 +138,9 @@ fn absurd_values_and_variants_are_refused() {
         ("t5", json!({"feed_forward_proj": "gated-wiggle"}), "wiggle"),
         ("t5", json!({"relative_attention_max_distance": 16}), "from 17"),
         ("t5", json!({"relative_attention_num_buckets": 1}), "relative_attention_num_buckets"),
+        ("roberta", json!({"pad_token_id": null}), "pad_token_id is null"),
+        ("xlm-roberta", json!({"max_position_embeddings": 2}), "more than pad_token_id + 1 = 2"),
+        ("roberta", json!({"is_decoder": true}), "is_decoder"),
         ("bart", json!({"decoder_attention_heads": 5}), "decoder_attention_heads"),
     ];
     for (family, more, says) in cases {

@@ -1,0 +1,29 @@
+//! RoBERTa (Liu et al. 2019) and XLM-RoBERTa (Conneau et al. 2019): BERT whose positions, as fairseq has them, begin after
+//! the padding id and do not count padding.
+
+use super::arch::{Arch, Position, Stack};
+use super::bert::{self, Kin};
+use super::config::{Config, config_error};
+use crate::Result;
+use crate::weights::Checkpoint;
+
+pub(super) const ROBERTA: Kin = Kin { prefix: "roberta.", vocab: 50265, pad: 1 };
+
+/// What `config.json` says. Its `max_position_embeddings` are rows of the table, those up to the padding id's included.
+///
+/// # Errors
+/// As [`bert::arch`]; [`crate::Error::Config`] when there is no padding id, or no position after it.
+pub(super) fn arch(config: &Config, checkpoint: &Checkpoint) -> Result<Arch> {
+    let arch = bert::arch(config, checkpoint, &ROBERTA)?;
+    let Some(pad) = arch.pad_token else {
+        return Err(config_error(config.file(), "pad_token_id is null, expected the id that positions begin after"));
+    };
+    let stack = |stack: Stack| {
+        let (rows, offset) = (stack.position.max(), pad as usize + 1);
+        let why = || format!("max_position_embeddings is {rows}, expected more than pad_token_id + 1 = {offset}");
+        let max = rows.checked_sub(offset).filter(|&max| max > 0);
+        let max = max.ok_or_else(|| config_error(config.file(), why()))?;
+        Ok(Stack { position: Position::Learned { max, offset, pads: Some(pad) }, ..stack })
+    };
+    Ok(Arch { encoder: arch.encoder.clone().map(stack).transpose()?, ..arch })
+}

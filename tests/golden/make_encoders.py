@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+"""Make small checkpoints of encoders and of their task heads, and what PyTorch answers for them.
+
+    python make_encoders.py [NAME..]     write the folders beside this file (torch, transformers, safetensors)
+
+A golden is transformers' eager forward pass in float64 over the folder as it was written (so over rounded weights), rounded
+to float32. Weights are wide: with the usual standard deviation of 0.02 attention is nearly uniform and a mistake would
+hide. make_bert.py makes the larger BERTs. README.md says what the tensors are.
+"""
+import json
+import pathlib
+import re
+import sys
+
+import numpy as np
+import torch
+import transformers
+from safetensors.torch import save_file
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+BERT = dict(model_type="bert", vocab_size=53, hidden_size=24, num_hidden_layers=1, num_attention_heads=3,
+            intermediate_size=40, max_position_embeddings=20, type_vocab_size=2, layer_norm_eps=1e-2, hidden_act="gelu",
+            pad_token_id=0)
+ROBERTA = dict(BERT, model_type="roberta", type_vocab_size=1, pad_token_id=1, bos_token_id=0, eos_token_id=2)
+DISTILBERT = dict(model_type="distilbert", vocab_size=53, dim=24, n_layers=1, n_heads=3, hidden_dim=40,
+                  max_position_embeddings=20, activation="gelu", pad_token_id=0, sinusoidal_pos_embds=False)
+OLD, NEW = "torch_dtype", "dtype"
+
+
+def labels(count):
+    return dict(id2label={str(i): f"LABEL_{i}" for i in range(count)}, label2id={f"LABEL_{i}": i for i in range(count)})
+
+
+# The class that saves it, the stored type, what config.json calls that, what it says; `copies` are written once more.
+MODELS = {
+    "roberta": dict(seed=21, kind="RobertaModel", dtype="float32", key=NEW, config=dict(ROBERTA, num_hidden_layers=2)),
+    "xlm-roberta": dict(seed=22, kind="XLMRobertaForMaskedLM", dtype="bfloat16", key=OLD, config=dict(
+        ROBERTA, model_type="xlm-roberta", num_hidden_layers=2, hidden_size=30, num_attention_heads=2, pad_token_id=4,
+        hidden_act="relu", tie_word_embeddings=False)),
+}
+
+
+def spread(name):
+    """The mean and standard deviation of a tensor's elements."""
+    if re.search(r"(LayerNorm|layer_norm)\.weight$", name):
+        return 1, 0.3
+    if name.endswith("bias"):
+        return 0, 0.3
+    if re.search(r"embeddings\.weight$", name):
+        return 0, 0.3 if "word" in name else 0.2
+    if re.search(r"(attention\.output\.dense|out_lin)\.weight$", name):
+        return 0, 0.2
+    if re.search(r"(layer\.\d+\.output\.dense|lin2)\.weight$", name):
+        return 0, 0.25
+    return 0, 0.4
+
+
+def weights(made, empty):
+    """name -> tensor of the stored type. RandomState's numbers are frozen, unlike Generator's."""
+    random = np.random.RandomState(made["seed"])
+    out, kind = {}, getattr(torch, made["dtype"])
+    for name, parameter in sorted(empty.items()):
+        mean, std = spread(name)
+        w = std * random.standard_normal(tuple(parameter.shape))
+        if mean:
+            w = mean + np.clip(w, -0.6, 0.6)
+        out[name] = torch.from_numpy(w).to(kind).contiguous()
+    return out
+
+
+def batch(seed, config):
+    """Five rows: full; padded on the left; with a hole; one token; padded on the right."""
+    columns, vocab, pad, types = 11, config["vocab_size"], config["pad_token_id"], config.get("type_vocab_size", 1)
+    random = np.random.RandomState(seed + 100)
+    mask = np.zeros((5, columns), np.int64)
+    mask[0] = 1
+    mask[1, 4:] = 1
+    mask[2, :9] = 1
+    mask[2, 5] = 0
+    mask[3, 0] = 1
+    mask[4, :6] = 1
+    ids = random.randint(5, vocab, (5, columns)).astype(np.int64)
+    ids[mask == 0] = pad
+    ids[2, 5] = 7  # the mask decides what is seen, not the id: a word in the hole ..
+    ids[0, 4] = pad  # .. and the padding id where the mask is 1
+    out = dict(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask))
+    if types > 1:
+        kinds = np.cumsum(random.rand(5, columns) < 0.2, axis=1) % types
+        out["token_type_ids"] = torch.from_numpy(kinds.astype(np.int64))
+    return out
+
+
+def of_first(model, first):
+    """A sequence's logits, made of a vector [B, D]."""
+    if hasattr(model, "bert"):
+        return model.classifier(model.bert.pooler(first[:, None]))
+    if hasattr(model, "roberta"):
+        return model.classifier(first[:, None])
+    return model.classifier(torch.relu(model.pre_classifier(first)))
+
+
+def forward(model, inputs):
+    with torch.no_grad():
+        out = model(**inputs, output_hidden_states=True, output_attentions=True)
+        first = out.hidden_states[-1][torch.arange(5), inputs["attention_mask"].argmax(1)]
+        golden = dict(last_hidden_state=out.hidden_states[-1])
+        golden |= {f"hidden_states.{i}": h for i, h in enumerate(out.hidden_states)}
+        golden |= {f"attentions.{i}": a for i, a in enumerate(out.attentions)}
+        base = model.base_model
+        if getattr(base, "pooler", None) is not None:
+            golden["pooler_output"] = base.pooler(out.hidden_states[-1])
+            golden["pooler_output_first_token"] = base.pooler(first[:, None])
+        for name in ("logits", "start_logits", "end_logits"):
+            if name in out:
+                golden[name] = out[name]
+        if "logits" in out and out.logits.dim() == 2:
+            golden["logits_first_token"] = of_first(model, first)
+            assert (golden["logits_first_token"] - out.logits)[inputs["attention_mask"][:, 0] == 1].abs().max() < 1e-12
+    return {k: v.to(torch.float32).contiguous().clone() for k, v in golden.items()} | inputs
+
+
+def make(name, made):
+    folder = HERE / name
+    folder.mkdir(exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    config = dict(made["config"], architectures=[made["kind"]], **{made["key"]: made["dtype"]})
+    (folder / "config.json").write_text(json.dumps(dict(sorted(config.items())), indent=2) + "\n")
+    kind = getattr(transformers, made["kind"])
+    empty = kind(kind.config_class.from_pretrained(folder))
+    tied = {k for k in getattr(empty, "all_tied_weights_keys", {})} if config.get("tie_word_embeddings", True) else set()
+    # A bias under two names is one in any case.
+    tied |= {"lm_head.decoder.bias", "cls.predictions.decoder.bias"}
+    stored = weights(made, {k: v for k, v in empty.state_dict().items() if k not in tied and v.is_floating_point()})
+    stored |= {copy: stored[of].clone() for copy, of in made.get("copies", {}).items()}
+    save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+
+    model, info = kind.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager", output_loading_info=True)
+    missing = set(info["missing_keys"]) - {"lm_head.decoder.bias"}
+    assert not missing and not info["unexpected_keys"] and not info["mismatched_keys"], info
+    model.eval()
+    if hasattr(model, "lm_head"):
+        model.lm_head.decoder.bias = model.lm_head.bias
+    assert all(p.dtype == torch.float64 for p in model.parameters())
+    save_file(forward(model, batch(made["seed"], config)), folder / "golden.safetensors")
+    print(name, {p.name: p.stat().st_size for p in sorted(folder.iterdir())})
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or MODELS:
+        make(name, MODELS[name])

@@ -10,7 +10,7 @@ use super::bert::BERT;
 use super::config::{Config, config_error};
 use super::names::Names;
 use super::roberta::ROBERTA;
-use super::{bart, bert, fairseq, gpt2, llama, m2m100, marian, mistral, qwen, roberta, t5};
+use super::{bart, bert, distilbert, fairseq, gpt2, llama, m2m100, marian, mistral, qwen, roberta, t5};
 use crate::Result;
 use crate::weights::Checkpoint;
 
@@ -38,10 +38,11 @@ const fn family(
     Family { model_type, arch, names, known_unused }
 }
 
-static FAMILIES: [Family; 14] = [
+static FAMILIES: [Family; 15] = [
     family("bert", |c, k| bert::arch(c, k, &BERT), |a, k| bert::names(a, k, &BERT), bert::known_unused),
     family("roberta", roberta::arch, |a, k| bert::names(a, k, &ROBERTA), bert::known_unused),
     family("xlm-roberta", roberta::arch, |a, k| bert::names(a, k, &ROBERTA), bert::known_unused),
+    family("distilbert", distilbert::arch, distilbert::names, distilbert::known_unused),
     family("bart", bart::bart, fairseq::names, fairseq::known_unused),
     family("mbart", bart::mbart, fairseq::names, fairseq::known_unused),
     family("marian", marian::arch, fairseq::names, fairseq::known_unused),

@@ -8,6 +8,7 @@ mod bart;
 mod bert;
 mod blueprint;
 pub mod config;
+mod distilbert;
 mod encode;
 mod fairseq;
 mod family;

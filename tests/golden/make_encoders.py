@@ -38,6 +38,9 @@ MODELS = {
     "xlm-roberta": dict(seed=22, kind="XLMRobertaForMaskedLM", dtype="bfloat16", key=OLD, config=dict(
         ROBERTA, model_type="xlm-roberta", num_hidden_layers=2, hidden_size=30, num_attention_heads=2, pad_token_id=4,
         hidden_act="relu", tie_word_embeddings=False)),
+    "distilbert": dict(seed=23, kind="DistilBertForMaskedLM", dtype="float32", key=NEW, config=dict(
+        DISTILBERT, n_layers=2, activation="relu", sinusoidal_pos_embds=True),
+        copies={"vocab_projector.weight": "distilbert.embeddings.word_embeddings.weight"}),
 }
 
 

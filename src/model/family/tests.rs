@@ -101,6 +101,12 @@ fn families_differ_as_they_should() {
     let position = Position::Learned { max: 62, offset: 2, pads: Some(1) };
     assert_eq!(roberta.encoder.unwrap().position, position);
     assert_eq!(position.of_row(&[1, 5, 1, 6]), [62, 0, 62, 1]);
+    let config = json!({"dim": 24, "n_heads": 2, "hidden_dim": 8, "activation": "relu", "sinusoidal_pos_embds": true});
+    let distilbert = read(&small("distilbert", config)).unwrap();
+    assert_eq!((distilbert.embed.types, distilbert.pooler), (0, false));
+    let stack = distilbert.encoder.unwrap();
+    assert_eq!((stack.layers, stack.head_dim, stack.norm.eps, stack.mlp.act), (6, 12, 1e-12, Activation::Relu));
+    assert_eq!(stack.position, Position::Learned { max: 64, offset: 0, pads: None });
     let m2m100 = read(&small("m2m_100", json!({}))).unwrap();
     assert_eq!(m2m100.embed.scale, 24f32.sqrt());
     let position = Position::Sinusoid { max: 64, offset: 2, closed: true, pads: Some(1) };
@@ -141,6 +147,8 @@ fn absurd_values_and_variants_are_refused() {
         ("roberta", json!({"pad_token_id": null}), "pad_token_id is null"),
         ("xlm-roberta", json!({"max_position_embeddings": 2}), "more than pad_token_id + 1 = 2"),
         ("roberta", json!({"is_decoder": true}), "is_decoder"),
+        ("distilbert", json!({"n_heads": 5}), "dim is 768 with n_heads of 5"),
+        ("distilbert", json!({"activation": "gelu_wide"}), "gelu_wide"),
         ("bart", json!({"decoder_attention_heads": 5}), "decoder_attention_heads"),
     ];
     for (family, more, says) in cases {

@@ -3,11 +3,13 @@
 mod common;
 
 use common::block_on;
-use wgformer::model::arch::{Activation, Arch, Biases, Position};
+use serde_json::{Value, json};
+use wgformer::model::arch::{Activation, Arch, Biases, Head, Position, Task, TaskKind};
 use wgformer::model::{Blueprint, Encoded, Files, Model, Padded};
 use wgformer::weights::{Checkpoint, Values, write_safetensors};
 
-/// An `exp` that is off by WGSL's allowance moves these models by up to 6.4e-5; the smallest flip by 1.6e-3.
+/// An `exp` that is off by WGSL's allowance moves the large ones of these models by up to 6.4e-5; the smallest flip moves a
+/// small one by 4.3e-4.
 const TOLERANCE: f32 = 2e-4;
 
 struct Golden {
@@ -39,8 +41,24 @@ impl Golden {
         let stack = arch.encoder.as_ref().expect("an encoder");
         let mut worst =
             rows_apart(&self.get("last_hidden_state"), &got.last_hidden_state, stack.width, |row| mask[row] == 1);
-        if let Some(pooler) = &got.pooler_output {
-            worst = worst.max(rows_apart(&self.get("pooler_output_first_token"), pooler, stack.width, |_| true));
+        // Of a sequence by its first token, where PyTorch takes the first column, be it padding.
+        let logits = ["logits_first_token", "logits"].into_iter().find(|name| self.tensors.contains(name));
+        for (name, got) in [
+            ("pooler_output_first_token", &got.pooler_output),
+            (logits.unwrap_or("logits"), &got.logits),
+            ("start_logits", &got.start_logits),
+            ("end_logits", &got.end_logits),
+        ] {
+            let of_sequences = name.ends_with("first_token");
+            let rows = if of_sequences { *batch } else { batch * len };
+            worst = worst.max(match (self.tensors.contains(name), got) {
+                (true, Some(got)) => {
+                    let want = self.get(name);
+                    rows_apart(&want, got, want.len() / rows, |row| of_sequences || mask[row] == 1)
+                }
+                (false, None) => 0.0,
+                _ => f32::INFINITY,
+            });
         }
         for (i, got) in got.attentions.iter().enumerate() {
             let want = self.get(&format!("attentions.{i}"));
@@ -65,7 +83,24 @@ fn rows_apart(want: &[f32], got: &[f32], cols: usize, counts: impl Fn(usize) -> 
     worst
 }
 
-const GOLDENS: [&str; 6] = ["bert-tiny", "bert-relu", "bert-f16", "roberta", "xlm-roberta", "distilbert"];
+const GOLDENS: [&str; 16] = [
+    "bert-tiny",
+    "bert-relu",
+    "bert-f16",
+    "bert-sequence",
+    "bert-tokens",
+    "bert-answer",
+    "roberta",
+    "roberta-words",
+    "roberta-sequence",
+    "roberta-tokens",
+    "roberta-answer",
+    "xlm-roberta",
+    "distilbert",
+    "distilbert-sequence",
+    "distilbert-tokens",
+    "distilbert-answer",
+];
 
 #[test]
 fn hidden_states_pooler_and_attentions_are_pytorchs() {
@@ -95,7 +130,7 @@ fn hidden_states_pooler_and_attentions_are_pytorchs() {
 type Flip = (&'static str, fn(&mut Arch));
 
 /// Every field of the architecture that these families use, misread.
-const FLIPS: [Flip; 14] = [
+const FLIPS: [Flip; 21] = [
     // DistilBERT's is 1e-12, which in f32 is nothing.
     ("eps", |a| stack(a).norm.eps = (10.0 * stack(a).norm.eps).max(1e-3)),
     ("rms", |a| stack(a).norm.rms = true),
@@ -125,7 +160,26 @@ const FLIPS: [Flip; 14] = [
     ("embedding norm", |a| stack(a).embed_norm = false),
     ("embedding scale", |a| a.embed.scale = 1.1),
     ("token types", |a| a.embed.types = if a.embed.types == 0 { 1 } else { 0 }),
+    ("pooler", |a| a.pooler = !a.pooler),
+    ("task", |a| a.task = None),
+    ("kind of task", |a| {
+        task(a, |t| t.kind = if t.kind == TaskKind::Tokens { TaskKind::Answer } else { TaskKind::Tokens })
+    }),
+    ("labels", |a| task(a, |t| t.labels -= 1)),
+    ("dense layer of the head", |a| {
+        task(a, |t| t.dense = if t.dense.is_some() { None } else { Some(Activation::Tanh) })
+    }),
+    ("activation of the head", |a| {
+        task(a, |t| {
+            t.dense = t.dense.map(|act| if act == Activation::Gelu { Activation::GeluTanh } else { Activation::Gelu })
+        })
+    }),
+    ("bias of the head", |a| a.head_bias = false),
 ];
+
+fn task(arch: &mut Arch, change: impl Fn(&mut Task)) {
+    arch.task.iter_mut().for_each(change);
+}
 
 fn stack(arch: &mut Arch) -> &mut wgformer::model::arch::Stack {
     arch.encoder.as_mut().expect("an encoder")
@@ -133,11 +187,16 @@ fn stack(arch: &mut Arch) -> &mut wgformer::model::arch::Stack {
 
 #[test]
 fn every_misread_field_shows() {
-    for name in GOLDENS {
-        let golden = Golden::open(name);
-        for (what, flip) in FLIPS {
+    for (what, flip) in FLIPS {
+        let mut applied = 0;
+        for name in GOLDENS {
+            let golden = Golden::open(name);
             let mut arch = golden.blueprint().arch().clone();
             flip(&mut arch);
+            if arch == *golden.blueprint().arch() {
+                continue;
+            }
+            applied += 1;
             let mut batch = golden.batch.clone();
             if arch.embed.types == 0 {
                 batch.types.clear();
@@ -149,6 +208,7 @@ fn every_misread_field_shows() {
             println!("{name}, {what}: {apart:e}");
             assert!(apart > 2.0 * TOLERANCE, "{name}: {what} misread moves it by {apart} only");
         }
+        assert!(applied >= 6, "{what} is misread in {applied} models only");
     }
 }
 
@@ -167,12 +227,31 @@ fn a_text_has_the_positions_that_its_model_counts() {
     assert!(rows_apart(&mean, &got, got.len(), |_| true) < TOLERANCE);
 }
 
+/// With a table of its own for the logits, or with the words'; but for a checkpoint that has the tied one twice.
+#[test]
+fn a_misread_head_shows() {
+    for name in GOLDENS.into_iter().filter(|name| *name != "distilbert") {
+        let golden = Golden::open(name);
+        let mut arch = golden.blueprint().arch().clone();
+        arch.head = match arch.head {
+            Head::None => continue,
+            Head::Tied => Head::Untied,
+            Head::Untied if arch.task.is_some_and(|task| task.kind == TaskKind::Words) => Head::Tied,
+            // So many labels as there are words nobody has.
+            Head::Untied => continue,
+        };
+        let model = Model::on_cpu(golden.blueprint().with_arch(arch.clone()).expect("a blueprint"));
+        let Ok(got) = block_on(model.encode(&golden.batch, false)) else { continue };
+        assert!(golden.distance(&got, &arch) > 2.0 * TOLERANCE, "{name}");
+    }
+}
+
 type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;
 
-/// `bert-tiny` from bytes, its tensors changed first.
-fn from_bytes(change: impl Fn(&mut Tensors)) -> wgformer::Result<Blueprint> {
-    let dir = "tests/golden/bert-tiny";
-    let checkpoint = Checkpoint::open(dir).expect("a checkpoint");
+/// A golden's model from bytes, its tensors and some keys of its configuration changed first; null takes a key away.
+fn from_bytes(name: &str, change: impl Fn(&mut Tensors), keys: Value) -> wgformer::Result<Blueprint> {
+    let dir = format!("tests/golden/{name}");
+    let checkpoint = Checkpoint::open(&dir).expect("a checkpoint");
     let tensor = |name: &str| {
         let tensor = checkpoint.get(name).expect(name);
         (name.to_owned(), tensor.shape.clone(), tensor.to_f32())
@@ -182,8 +261,10 @@ fn from_bytes(change: impl Fn(&mut Tensors)) -> wgformer::Result<Blueprint> {
     let list: Vec<_> = tensors.iter().map(|(n, s, v)| (n.as_str(), s.as_slice(), Values::F32(v))).collect();
     let bytes = write_safetensors(&list).expect("bytes");
     let config = std::fs::read_to_string(format!("{dir}/config.json")).expect("a config");
+    let mut config: Value = serde_json::from_str(&config).expect("JSON");
+    keys.as_object().into_iter().flatten().for_each(|(key, value)| config[key] = value.clone());
     Blueprint::from_files(Files {
-        texts: [("config.json".to_owned(), config)].into(),
+        texts: [("config.json".to_owned(), config.to_string())].into(),
         weights: vec![("model.safetensors".into(), bytes)],
         ..Files::default()
     })
@@ -192,14 +273,14 @@ fn from_bytes(change: impl Fn(&mut Tensors)) -> wgformer::Result<Blueprint> {
 #[test]
 fn bytes_give_what_the_folder_gives() {
     let golden = Golden::open("bert-tiny");
-    let model = Model::on_cpu(from_bytes(|_| {}).expect("a blueprint"));
+    let model = Model::on_cpu(from_bytes("bert-tiny", |_| {}, json!({})).expect("a blueprint"));
     let got = block_on(model.encode(&golden.batch, true)).expect("encoded");
     assert!(golden.distance(&got, model.blueprint().arch()) < TOLERANCE);
 }
 
 #[test]
 fn a_checkpoint_that_is_not_the_configurations_is_refused() {
-    let refusal = |change: &dyn Fn(&mut Tensors)| match from_bytes(change) {
+    let refusal = |change: &dyn Fn(&mut Tensors)| match from_bytes("bert-tiny", change, json!({})) {
         Err(error @ wgformer::Error::Tensor { .. }) => error.to_string(),
         other => panic!("{other:?}"),
     };
@@ -210,4 +291,65 @@ fn a_checkpoint_that_is_not_the_configurations_is_refused() {
     assert!(missing.contains(name) && missing.contains("missing"), "{missing}");
     let misshapen = refusal(&|t| t.iter_mut().filter(|(n, ..)| n == name).for_each(|(_, shape, _)| shape.reverse()));
     assert!(misshapen.contains(name) && misshapen.contains("expected shape"), "{misshapen}");
+}
+
+#[test]
+fn the_head_is_the_one_that_class_and_tensors_tell() {
+    let kind = |name: &str, without: &str, keys| {
+        let blueprint = from_bytes(name, |t| t.retain(|(n, ..)| !n.starts_with(without)), keys).expect("a blueprint");
+        blueprint.arch().task.map(|task| (task.kind, task.labels))
+    };
+    let classes = |class: &str| json!({"architectures": [class]});
+    assert_eq!(kind("bert-sequence", "-", json!({})), Some((TaskKind::Sequence, 3)));
+    for (without, keys) in [
+        ("-", classes("BertModel")),
+        ("classifier", json!({})),
+        ("-", json!({"architectures": null})),
+        ("-", json!({"architectures": []})),
+    ] {
+        assert_eq!(kind("bert-sequence", without, keys), None);
+    }
+    assert_eq!(kind("bert-sequence", "-", classes("BertForTokenClassification")), Some((TaskKind::Tokens, 3)));
+    for (name, kinds) in [
+        ("roberta-words", (TaskKind::Words, 53)),
+        ("roberta-sequence", (TaskKind::Sequence, 1)),
+        ("distilbert-sequence", (TaskKind::Sequence, 3)),
+        ("distilbert-answer", (TaskKind::Answer, 2)),
+    ] {
+        assert_eq!(kind(name, "-", json!({"architectures": null})), Some(kinds), "{name}");
+    }
+    // A tied table that is another is one of its own.
+    let apart = |t: &mut Tensors| {
+        t.iter_mut().filter(|(n, ..)| n == "vocab_projector.weight").for_each(|(.., values)| values[0] += 1.0);
+    };
+    let head = |blueprint: Blueprint| blueprint.arch().head;
+    assert_eq!(head(from_bytes("distilbert", |_| {}, json!({})).expect("a blueprint")), Head::Tied);
+    assert_eq!(head(from_bytes("distilbert", apart, json!({})).expect("a blueprint")), Head::Untied);
+}
+
+#[test]
+fn a_head_that_is_wrong_is_refused() {
+    let refusal = |name: &str, change: &dyn Fn(&mut Tensors), keys, says: &str| match from_bytes(name, change, keys) {
+        Err(e @ (wgformer::Error::Tensor { .. } | wgformer::Error::Config { .. })) => {
+            assert!(e.to_string().contains(says), "{e} does not say {says:?}");
+        }
+        other => panic!("{other:?}"),
+    };
+    let same = |_: &mut Tensors| {};
+    let without = |name: &'static str| move |t: &mut Tensors| t.retain(|(n, ..)| n != name);
+    refusal("bert-sequence", &without("classifier.bias"), json!({}), "classifier.bias");
+    refusal("bert-sequence", &without("bert.pooler.dense.bias"), json!({}), "bert.pooler.dense.bias");
+    refusal("roberta-sequence", &without("classifier.dense.weight"), json!({}), "classifier.dense.weight");
+    refusal("bert-sequence", &same, json!({"id2label": {"0": "a", "1": "b"}}), "expected shape [2, 24]");
+    refusal("bert-sequence", &same, json!({"id2label": {}}), "id2label is {}");
+    refusal("bert-sequence", &same, json!({"id2label": ["a"]}), "an object with a name for each label");
+    refusal("bert-tokens", &same, json!({"num_labels": 0}), "num_labels is 0");
+    refusal("bert-tokens", &same, json!({"architectures": "BertModel"}), "a list of names");
+    refusal("bert-tokens", &same, json!({"architectures": [1]}), "a list of names");
+    let three = |t: &mut Tensors| {
+        t.iter_mut().filter(|(n, ..)| n == "qa_outputs.bias").for_each(|t| (t.1, t.2) = (vec![3], vec![0.0; 3]));
+    };
+    refusal("bert-answer", &three, json!({}), "qa_outputs.bias");
+    let bias = |t: &mut Tensors| t.push(("lm_head.decoder.bias".into(), vec![53], vec![0.0; 53]));
+    refusal("roberta-words", &bias, json!({}), "differs from");
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use wgformer::blocking::block_on;
 use wgformer::generate::Settings;
-use wgformer::model::arch::Arch;
+use wgformer::model::arch::{Arch, TaskKind};
 use wgformer::model::{Blueprint, Encoded, Forced, Model, Padded};
 use wgformer::weights::{Checkpoint, Values, write_safetensors};
 
@@ -24,9 +24,13 @@ encoder also `token_type_ids` [B,S] i64. An encoder with a decoder wants `decode
 `decoder_attention_mask` [B,T] i64.
 
 The output is all f32. Of an encoder: `last_hidden_state` [B,S,W], `pooler_output` [B,W] where the model has a pooler, and with
---attentions `attentions.N` [B,H,S,S] for each layer. With a decoder: `logits` [B,T,V], `encoder_last_hidden_state` [B,S,W], and
-with --attentions `encoder_attentions.N` [B,H,S,S], `decoder_attentions.N` [B,H,T,T], `cross_attentions.N` [B,H,T,S]. Of a decoder
-alone: `logits` [B,S,V], and `attentions.N`. Rows that are padding are zeros.
+--attentions `attentions.N` [B,H,S,S] for each layer. Where the folder holds the head of the task that its `architectures` name,
+also `logits` [B,S,V] (masked words), [B,L] (sequence classification, by each row's first token) or [B,S,L] (token
+classification), or `start_logits` and `end_logits` [B,S] (question answering).
+
+With a decoder: `logits` [B,T,V], `encoder_last_hidden_state` [B,S,W], and with --attentions `encoder_attentions.N` [B,H,S,S],
+`decoder_attentions.N` [B,H,T,T], `cross_attentions.N` [B,H,T,S]. Of a decoder alone: `logits` [B,S,V], and `attentions.N`. Rows
+that are padding are zeros.
 
 With --max-new-tokens it generates instead, as the folder's generation_config.json says but without drawing, and writes
 `sequences` [B,L] i64 only: start token or prompt with its padding, then the new tokens, padded with the pad id. Decoder ids are
@@ -161,7 +165,7 @@ type Tensor = (String, Vec<usize>, Vec<f32>);
 fn compute(model: &Model, batch: &Padded, target: Option<&Padded>, attentions: bool) -> Result<Vec<Tensor>, Failure> {
     let arch = model.blueprint().arch();
     match &arch.decoder {
-        None => Ok(encoded(batch, block_on(model.gpu(), model.encode(batch, attentions))?)),
+        None => Ok(encoded(batch, arch, block_on(model.gpu(), model.encode(batch, attentions))?)),
         Some(_) => {
             let (source, target) = target.map_or((None, batch), |target| (Some(batch), target));
             let forced = block_on(model.gpu(), model.forward(source, target, attentions))?;
@@ -170,10 +174,17 @@ fn compute(model: &Model, batch: &Padded, target: Option<&Padded>, attentions: b
     }
 }
 
-fn encoded(batch: &Padded, encoded: Encoded) -> Vec<Tensor> {
+fn encoded(batch: &Padded, arch: &Arch, encoded: Encoded) -> Vec<Tensor> {
     let mut all = vec![rows("last_hidden_state", batch, encoded.last_hidden_state)];
-    let pooler = encoded.pooler_output.into_iter();
-    all.extend(pooler.map(|p| ("pooler_output".into(), vec![batch.batch, p.len() / batch.batch.max(1)], p)));
+    all.extend(encoded.pooler_output.map(|pooler| sequence_rows("pooler_output", batch, pooler)));
+    let of_sequences = arch.task.is_some_and(|task| task.kind == TaskKind::Sequence);
+    let logits =
+        |logits| if of_sequences { sequence_rows("logits", batch, logits) } else { rows("logits", batch, logits) };
+    all.extend(encoded.logits.map(logits));
+    let ends = [("start_logits", encoded.start_logits), ("end_logits", encoded.end_logits)];
+    all.extend(
+        ends.into_iter().filter_map(|(name, values)| Some((name.into(), vec![batch.batch, batch.len], values?))),
+    );
     all.extend(weights("attentions", batch, batch, encoded.attentions));
     all
 }
@@ -192,6 +203,12 @@ fn forced(source: Option<&Padded>, target: &Padded, forced: Forced) -> Vec<Tenso
     all.extend(weights("decoder_attentions", target, target, forced.decoder_attentions));
     all.extend(weights("cross_attentions", target, source, forced.cross_attentions));
     all
+}
+
+/// `[batch, the rest]`
+fn sequence_rows(name: &str, batch: &Padded, values: Vec<f32>) -> Tensor {
+    let width = values.len() / batch.batch.max(1);
+    (name.into(), vec![batch.batch, width], values)
 }
 
 /// `[batch, columns, the rest]`

@@ -292,10 +292,10 @@ fn forward_equals(name: &str, device: &str) {
 
     let got = Checkpoint::open(&output).expect("the output");
     let outputs: Vec<&str> = want.names().filter(|name| !names.contains(name) && is_output(name, &want)).collect();
-    let stored = |tensor: &str| match tensor {
-        // Column 0 may be padding, which transformers pools all the same.
-        "pooler_output" => "pooler_output_first_token".to_owned(),
-        _ => tensor.to_owned(),
+    // Column 0 may be padding, which transformers takes for the first token all the same.
+    let stored = |tensor: &str| {
+        let first = format!("{tensor}_first_token");
+        if want.contains(&first) { first } else { tensor.to_owned() }
     };
     let mut written: Vec<_> = got.names().map(stored).collect();
     written.sort();
@@ -306,11 +306,14 @@ fn forward_equals(name: &str, device: &str) {
         assert_eq!(a.shape, b.shape, "{tensor}");
         let target = want.contains("decoder_attention_mask") && !tensor.starts_with("encoder");
         let (_, mask) = want.get_i64(if target { "decoder_attention_mask" } else { "attention_mask" }).expect("a mask");
-        let (columns, len) = (a.shape[a.shape.len() - 1], a.shape[a.shape.len() - 2]);
+        let of_sequences = stored(tensor) != tensor;
+        // Where an answer begins and ends: one number for each token.
+        let shape = if tensor.ends_with("_logits") { [&a.shape[..], &[1]].concat() } else { a.shape.clone() };
+        let (columns, len) = (shape[shape.len() - 1], shape[shape.len() - 2]);
         let heads = if a.shape.len() == 4 { a.shape[1] } else { 1 };
         for (i, (a, b)) in a.to_f32().iter().zip(b.to_f32()).enumerate() {
             let row = i / columns;
-            match tensor == "pooler_output" || mask[row / (heads * len) * len + row % len] == 1 {
+            match of_sequences || mask[row / (heads * len) * len + row % len] == 1 {
                 true => assert!((a - b).abs() <= TOLERANCE, "{tensor} {i}: {a} and {b}"),
                 false => assert_eq!(b, 0.0, "{tensor} {i}: padding"),
             }
@@ -320,25 +323,26 @@ fn forward_equals(name: &str, device: &str) {
 
 /// Whether `forward --attentions` writes a tensor of a golden.
 fn is_output(name: &str, golden: &Checkpoint) -> bool {
-    let decodes = golden.contains("logits") && !golden.contains("token_type_ids");
+    let encodes = golden.contains("hidden_states.0");
     match name {
-        "logits" => decodes,
-        "last_hidden_state" => !decodes,
-        "pooler_output" => false,
+        "last_hidden_state" => encodes,
+        "pooler_output" | "logits" => !golden.contains(&format!("{name}_first_token")),
         _ => !name.starts_with("hidden_states."),
     }
 }
 
 #[test]
 fn forward_on_the_gpu_equals_the_goldens() {
-    for name in ["bert-tiny", "bert-relu", "bert-f16", "bart", "qwen2"] {
+    for name in
+        ["bert-tiny", "bert-relu", "bert-f16", "bert-sequence", "xlm-roberta", "distilbert-answer", "bart", "qwen2"]
+    {
         forward_equals(name, "gpu");
     }
 }
 
 #[test]
 fn forward_on_the_cpu_equals_the_goldens() {
-    for name in ["bert-tiny", "bert-relu", "bert-f16", "t5", "gpt2"] {
+    for name in ["bert-tiny", "bert-relu", "bert-f16", "bert-tokens", "roberta-sequence", "distilbert", "t5", "gpt2"] {
         forward_equals(name, "cpu");
     }
 }

@@ -35,7 +35,9 @@ pub struct Arch {
     pub embed: Embed,
     /// BERT's pooler: a dense layer and tanh over the first token.
     pub pooler: bool,
-    /// What turns the decoder's last rows into logits.
+    /// What an encoder without a decoder makes logits of.
+    pub task: Option<Task>,
+    /// What turns the last rows of the decoder, or of a task, into logits.
     pub head: Head,
     /// The logits have a bias.
     pub head_bias: bool,
@@ -89,6 +91,7 @@ impl Default for Arch {
             decoder: None,
             embed: Embed { scale: 1.0, types: 0 },
             pooler: false,
+            task: None,
             head: Head::None,
             head_bias: false,
             head_scale: 1.0,
@@ -167,6 +170,31 @@ pub enum Head {
     Tied,
     /// A table of its own.
     Untied,
+}
+
+/// What an encoder makes logits of, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// What has logits.
+    pub kind: TaskKind,
+    /// How many each has.
+    pub labels: usize,
+    /// A dense layer with this function comes before the head, and after it for masked words a norm. Without it a sequence's
+    /// logits are made of what the pooler makes of it.
+    pub dense: Option<Activation>,
+}
+
+/// What an encoder's logits are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TaskKind {
+    /// Each token: which word it is (masked language modelling).
+    Words,
+    /// The sequence, by its first token.
+    Sequence,
+    /// Each token.
+    Tokens,
+    /// Each token: how well an answer begins with it, and how well one ends with it.
+    Answer,
 }
 
 /// How ids become rows.

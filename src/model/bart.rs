@@ -2,7 +2,7 @@
 //! share with them.
 
 use super::arch::{Activation, Arch, Embed, Mlp, Norm, Position, Stack};
-use super::config::{Config, bounds};
+use super::config::{Config, HEAD, bounds};
 use super::fairseq::{BIAS, words};
 use crate::Result;
 use crate::weights::Checkpoint;
@@ -61,7 +61,7 @@ pub(super) fn arch(
         embed: Embed { scale: if scaled { (encoder.width as f32).sqrt() } else { 1.0 }, types: 0 },
         encoder: Some(encoder),
         decoder: Some(decoder),
-        head: config.head(checkpoint, word, true)?,
+        head: config.head(checkpoint, [HEAD, word], true)?,
         head_bias: checkpoint.contains(BIAS),
         pad_token: config.token("pad_token_id", Some(defaults.pad), vocab)?,
         ..Arch::default()

@@ -3,6 +3,7 @@
 use super::arch::{Activation, Arch, Embed, Mlp, Norm, Position, Stack};
 use super::config::{Config, bounds};
 use super::names::{Names, below};
+use super::task::{self, Heads};
 use crate::Result;
 use crate::weights::Checkpoint;
 
@@ -15,40 +16,32 @@ const LAYER: [(&str, &str); 5] = [
     ("mlp.norm", "output.LayerNorm"),
 ];
 
-/// What its descendants do not share.
-pub(super) struct Kin {
-    /// Names begin with it where a task's class saved them.
-    pub prefix: &'static str,
-    /// Words, where `config.json` says nothing.
-    pub vocab: usize,
-    /// The id that pads, likewise.
-    pub pad: u32,
-}
+/// Words and the id that pads, where `config.json` says nothing.
+pub(super) const DEFAULTS: (usize, u32) = (30522, 0);
 
-pub(super) const BERT: Kin = Kin { prefix: "bert.", vocab: 30522, pad: 0 };
-
-/// What `config.json` says; absent keys have the defaults of Hugging Face's `BertConfig` and of `kin`. The checkpoint says
-/// whether there is a pooler.
+/// What `config.json` says of BERT or of a descendant with heads and defaults of its own; other absent keys have the defaults
+/// of Hugging Face's `BertConfig`. The checkpoint says whether there is a pooler.
 ///
 /// # Errors
 /// [`crate::Error::Config`] for absurd values, [`crate::Error::Unsupported`] for decoders and relative positions.
-pub(super) fn arch(config: &Config, checkpoint: &Checkpoint, kin: &Kin) -> Result<Arch> {
+pub(super) fn arch(config: &Config, checkpoint: &Checkpoint, heads: &Heads, defaults: (usize, u32)) -> Result<Arch> {
     config.refuse("is_decoder", "BERT and its kin run as encoders only")?;
     config.refuse("add_cross_attention", "BERT and its kin run as encoders only")?;
     if config.str("position_embedding_type")?.unwrap_or("absolute") != "absolute" {
         return Err(config.unsupported("position_embedding_type", "only absolute positions are"));
     }
-    let vocab = config.usize("vocab_size", kin.vocab, bounds::VOCAB)?;
-    let prefix = below(checkpoint, kin.prefix);
+    let vocab = config.usize("vocab_size", defaults.0, bounds::VOCAB)?;
+    let prefix = below(checkpoint, heads.prefix);
     let pooler = ["weight", "bias"].iter().any(|part| checkpoint.contains(&format!("{prefix}pooler.dense.{part}")));
-    Ok(Arch {
+    let bare = Arch {
         vocab,
         encoder: Some(stack(config)?),
         embed: Embed { scale: 1.0, types: config.usize("type_vocab_size", 2, bounds::TYPES)? },
         pooler,
-        pad_token: config.token("pad_token_id", Some(kin.pad), vocab)?,
+        pad_token: config.token("pad_token_id", Some(defaults.1), vocab)?,
         ..Arch::default()
-    })
+    };
+    task::read(config, checkpoint, heads, bare)
 }
 
 fn stack(config: &Config) -> Result<Stack> {
@@ -71,8 +64,8 @@ fn stack(config: &Config) -> Result<Stack> {
 }
 
 /// The checkpoint's names.
-pub(super) fn names<'a>(arch: &Arch, checkpoint: &'a Checkpoint, kin: &Kin) -> Names<'a> {
-    let mut names = Names::new(checkpoint, below(checkpoint, kin.prefix));
+pub(super) fn names<'a>(arch: &Arch, checkpoint: &'a Checkpoint, heads: &Heads) -> Names<'a> {
+    let mut names = Names::new(checkpoint, below(checkpoint, heads.prefix));
     for (to, from) in [("word", "word"), ("position", "position"), ("type", "token_type")] {
         names.table(&format!("embed.{to}"), &format!("embeddings.{from}_embeddings"));
     }
@@ -87,6 +80,7 @@ pub(super) fn names<'a>(arch: &Arch, checkpoint: &'a Checkpoint, kin: &Kin) -> N
     if arch.pooler {
         names.module("pooler", "pooler.dense");
     }
+    task::names(&mut names, arch, heads);
     names
 }
 

@@ -234,7 +234,7 @@ impl Blueprint {
     /// Every tensor the graph needs is there in the right shape, and every tensor there is needed: a misread
     /// architecture shows here.
     fn check(&self) -> Result<()> {
-        let outputs = Outputs { hidden: true, pooler: true, ..Outputs::default() };
+        let outputs = Outputs::of_heads();
         for role in self.arch.roles() {
             for info in self.graph(*role, outputs, Sizes { slots: 1 }).tensors() {
                 let (Kind::Weight, Rows::Fixed(rows)) = (info.kind, info.rows) else { continue };

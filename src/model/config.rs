@@ -44,7 +44,7 @@ const ACTIVATIONS: [(&str, Activation); 10] = [
     ("tanh", Activation::Tanh),
 ];
 
-/// The head's table, in all families that have one.
+/// The head's table, in all families with a decoder that have one.
 pub(super) const HEAD: &str = "lm_head.weight";
 
 /// Far more than any configuration needs.
@@ -308,15 +308,15 @@ impl Config {
         }
     }
 
-    /// What turns hidden rows into logits: a table of its own, unless it is tied to `word`. A tied model whose checkpoint
-    /// holds both, and they differ, has its own.
+    /// What turns hidden rows into logits: `head`, a table of its own, unless it is tied to `word`. A tied model whose
+    /// checkpoint holds both, and they differ, has its own.
     ///
     /// # Errors
     /// [`Error::Io`] when they cannot be compared.
-    pub(super) fn head(&self, checkpoint: &Checkpoint, word: &str, tied: bool) -> Result<Head> {
+    pub(super) fn head(&self, checkpoint: &Checkpoint, [head, word]: [&str; 2], tied: bool) -> Result<Head> {
         let tied = self.bool("tie_word_embeddings", tied)?;
-        let both = checkpoint.contains(HEAD) && checkpoint.contains(word);
-        Ok(match tied && (!both || checkpoint.same(HEAD, word)?) {
+        let both = checkpoint.contains(head) && checkpoint.contains(word);
+        Ok(match tied && (!both || checkpoint.same(head, word)?) {
             true => Head::Tied,
             false => Head::Untied,
         })

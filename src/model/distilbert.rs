@@ -3,10 +3,9 @@
 use super::arch::{Activation, Arch, Mlp, Norm, Position, Stack};
 use super::config::{Config, bounds};
 use super::names::{Names, below};
+use super::task;
 use crate::Result;
 use crate::weights::Checkpoint;
-
-const PREFIX: &str = "distilbert.";
 
 /// Modules of a layer, here and in the checkpoint.
 const LAYER: [(&str, &str); 5] = [
@@ -22,7 +21,7 @@ const LAYER: [(&str, &str); 5] = [
 ///
 /// # Errors
 /// [`crate::Error::Config`] for absurd values.
-pub(super) fn arch(config: &Config, _: &Checkpoint) -> Result<Arch> {
+pub(super) fn arch(config: &Config, checkpoint: &Checkpoint) -> Result<Arch> {
     let vocab = config.usize("vocab_size", 30522, bounds::VOCAB)?;
     let (width, heads, head_dim) = config.heads(("dim", 768), ("n_heads", 12))?;
     let max = config.usize("max_position_embeddings", 512, bounds::POSITIONS)?;
@@ -42,12 +41,13 @@ pub(super) fn arch(config: &Config, _: &Checkpoint) -> Result<Arch> {
         ..Stack::default()
     };
     let pad_token = config.token("pad_token_id", Some(0), vocab)?;
-    Ok(Arch { vocab, encoder: Some(stack), pad_token, ..Arch::default() })
+    let bare = Arch { vocab, encoder: Some(stack), pad_token, ..Arch::default() };
+    task::read(config, checkpoint, &task::DISTILBERT, bare)
 }
 
 /// The checkpoint's names.
 pub(super) fn names<'a>(arch: &Arch, checkpoint: &'a Checkpoint) -> Names<'a> {
-    let mut names = Names::new(checkpoint, below(checkpoint, PREFIX));
+    let mut names = Names::new(checkpoint, below(checkpoint, task::DISTILBERT.prefix));
     for part in ["word", "position"] {
         names.table(&format!("embed.{part}"), &format!("embeddings.{part}_embeddings"));
     }
@@ -59,11 +59,12 @@ pub(super) fn names<'a>(arch: &Arch, checkpoint: &'a Checkpoint) -> Names<'a> {
             names.module(&format!("{to}.{part}"), &format!("{from}.{other}"));
         }
     }
+    task::names(&mut names, arch, &task::DISTILBERT);
     names
 }
 
 /// An index buffer, and heads of tasks that were not asked for.
 pub(super) fn known_unused(name: &str) -> bool {
-    name.strip_prefix(PREFIX).unwrap_or(name) == "embeddings.position_ids"
+    name.strip_prefix(task::DISTILBERT.prefix).unwrap_or(name) == "embeddings.position_ids"
         || ["vocab_", "pre_classifier.", "classifier.", "qa_outputs."].iter().any(|head| name.starts_with(head))
 }

@@ -1,6 +1,8 @@
 //! Encoders at work: vectors for token lists, and padded batches as PyTorch takes them.
 
-use super::arch::Stack;
+use std::ops::Range;
+
+use super::arch::{Arch, Stack, Task, TaskKind};
 use super::forward::Outputs;
 use super::padded::{Padded, STEP_TOKENS, check_ids, chunks, most_sequences, most_tokens, spread, spread_weights};
 use super::{Blueprint, Model};
@@ -15,6 +17,14 @@ pub struct Encoded {
     pub last_hidden_state: Vec<f32>,
     /// `[batch, width]`, over each row's first token; `None` where the model has no pooler.
     pub pooler_output: Option<Vec<f32>>,
+    /// What the head of the model's task says ([`super::arch::Arch::task`]): `[batch, len, vocab]` of masked words,
+    /// `[batch, labels]` of sequences, by each row's first token, `[batch, len, labels]` of tokens; `None` where the model has
+    /// no such head.
+    pub logits: Option<Vec<f32>>,
+    /// `[batch, len]`: how well an answer to a question begins with each token; `None` where the model answers none.
+    pub start_logits: Option<Vec<f32>>,
+    /// `[batch, len]`: how well an answer ends with each token, likewise.
+    pub end_logits: Option<Vec<f32>>,
     /// For each layer `[batch, heads, len, len]`; empty unless asked for.
     pub attentions: Vec<Vec<f32>>,
 }
@@ -57,24 +67,27 @@ impl Model {
     ///
     /// # Errors
     /// [`crate::Error::Input`] for shapes that disagree, a mask that is not 0 or 1, ids outside the vocabulary, more columns
-    /// than the model has positions.
+    /// than the model has positions; [`crate::Error::Limit`] for one sequence whose logits or attention weights exceed a
+    /// binding.
     pub async fn encode(&self, batch: &Padded, attentions: bool) -> Result<Encoded> {
         let (arch, stack) = (self.blueprint().arch(), self.encoder()?);
         batch.check(INPUTS, arch.vocab, arch.embed.types, stack.position.max())?;
         let rows = batch.tokens();
         let taps = attentions.then_some(batch.len);
-        let outputs = Outputs { hidden: true, pooler: true, taps, ..Outputs::default() };
+        let outputs = Outputs { taps, ..Outputs::of_heads() };
         let layers = if attentions { stack.layers } else { 0 };
         let mut names: Vec<String> = (0..layers).map(|i| format!("encoder.{i}.self.weights")).collect();
         names.push("hidden".into());
         names.extend(arch.pooler.then(|| "pooler".into()));
+        names.extend(arch.task.map(|_| "logits".into()));
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
 
-        let widest = if attentions { stack.width.max(stack.heads * batch.len) } else { stack.width };
+        let weights = if attentions { stack.heads * batch.len } else { 0 };
+        let widest = stack.width.max(weights).max(arch.task.map_or(0, |task| task.labels));
         let lengths: Vec<usize> = rows.iter().map(Vec::len).collect();
         let chunks = chunks(lengths.iter().copied(), self.step_tokens(stack, widest), usize::MAX);
         let mut run = self.run(&[(Role::Full, outputs, capacity(&chunks, &lengths))]).await?;
-        let mut out = Encoded::zeros(batch, stack, arch.pooler, layers);
+        let mut out = Encoded::zeros(batch, arch, stack, layers);
         for chunk in chunks {
             let step = batch.step(&stack.position, &rows, chunk.clone());
             if step.tokens() == 0 {
@@ -86,13 +99,23 @@ impl Model {
                 let side = (batch.len, rows.as_slice());
                 spread_weights(out, (stack.heads, batch.len), side, side, chunk.clone(), tap);
             }
-            spread(&mut out.last_hidden_state, (batch.len, stack.width), &rows, chunk.clone(), &rest[0]);
-            if let (Some(out), Some(pooled)) = (&mut out.pooler_output, rest.get(1)) {
-                let kept = chunk.zip(pooled.chunks(stack.width)).filter(|(b, _)| !rows[*b].is_empty());
-                kept.for_each(|(b, row)| out[b * stack.width..][..stack.width].copy_from_slice(row));
+            let mut rest = rest.iter();
+            let mut spread_next = |out: &mut Vec<f32>, width: usize, of_tokens: bool| {
+                let packed = rest.next().map_or(&[][..], Vec::as_slice);
+                match of_tokens {
+                    true => spread(out, (batch.len, width), &rows, chunk.clone(), packed),
+                    false => spread_sequences(out, width, &rows, chunk.clone(), packed),
+                }
+            };
+            spread_next(&mut out.last_hidden_state, stack.width, true);
+            if let Some(out) = &mut out.pooler_output {
+                spread_next(out, stack.width, false);
+            }
+            if let (Some(out), Some(task)) = (&mut out.logits, arch.task) {
+                spread_next(out, task.labels, task.kind != TaskKind::Sequence);
             }
         }
-        Ok(out)
+        Ok(if arch.task.is_some_and(|task| task.kind == TaskKind::Answer) { out.ends() } else { out })
     }
 
     /// So many tokens a step that no tensor outgrows a binding.
@@ -112,17 +135,37 @@ impl Blueprint {
 }
 
 impl Encoded {
-    fn zeros(batch: &Padded, stack: &Stack, pooler: bool, layers: usize) -> Self {
+    fn zeros(batch: &Padded, arch: &Arch, stack: &Stack, layers: usize) -> Self {
         let rows = batch.batch * batch.len;
+        let logits = |task: Task| match task.kind {
+            TaskKind::Sequence => vec![0.0; batch.batch * task.labels],
+            _ => vec![0.0; rows * task.labels],
+        };
         Self {
             last_hidden_state: vec![0.0; rows * stack.width],
-            pooler_output: pooler.then(|| vec![0.0; batch.batch * stack.width]),
+            pooler_output: arch.pooler.then(|| vec![0.0; batch.batch * stack.width]),
+            logits: arch.task.map(logits),
             attentions: vec![vec![0.0; rows * stack.heads * batch.len]; layers],
+            ..Self::default()
         }
+    }
+
+    /// The two columns of an answer's logits, apart.
+    fn ends(mut self) -> Self {
+        let logits = self.logits.take().unwrap_or_default();
+        let column = |at| logits.iter().skip(at).step_by(2).copied().collect();
+        (self.start_logits, self.end_logits) = (Some(column(0)), Some(column(1)));
+        self
     }
 }
 
+/// Puts packed rows of sequences in their places, but for sequences without tokens.
+fn spread_sequences(out: &mut [f32], width: usize, rows: &[Vec<usize>], chunk: Range<usize>, packed: &[f32]) {
+    let kept = chunk.zip(packed.chunks(width)).filter(|(b, _)| !rows[*b].is_empty());
+    kept.for_each(|(b, row)| out[b * width..][..width].copy_from_slice(row));
+}
+
 /// What the largest chunk needs.
-fn capacity(chunks: &[std::ops::Range<usize>], lengths: &[usize]) -> Capacity {
+fn capacity(chunks: &[Range<usize>], lengths: &[usize]) -> Capacity {
     Capacity::packed(most_tokens(chunks, lengths), most_sequences(chunks))
 }

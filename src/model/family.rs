@@ -6,11 +6,9 @@ mod tests;
 use serde_json::Value;
 
 use super::arch::Arch;
-use super::bert::BERT;
 use super::config::{Config, config_error};
 use super::names::Names;
-use super::roberta::ROBERTA;
-use super::{bart, bert, distilbert, fairseq, gpt2, llama, m2m100, marian, mistral, qwen, roberta, t5};
+use super::{bart, bert, distilbert, fairseq, gpt2, llama, m2m100, marian, mistral, qwen, roberta, t5, task};
 use crate::Result;
 use crate::weights::Checkpoint;
 
@@ -39,9 +37,14 @@ const fn family(
 }
 
 static FAMILIES: [Family; 15] = [
-    family("bert", |c, k| bert::arch(c, k, &BERT), |a, k| bert::names(a, k, &BERT), bert::known_unused),
-    family("roberta", roberta::arch, |a, k| bert::names(a, k, &ROBERTA), bert::known_unused),
-    family("xlm-roberta", roberta::arch, |a, k| bert::names(a, k, &ROBERTA), bert::known_unused),
+    family(
+        "bert",
+        |c, k| bert::arch(c, k, &task::BERT, bert::DEFAULTS),
+        |a, k| bert::names(a, k, &task::BERT),
+        bert::known_unused,
+    ),
+    family("roberta", roberta::arch, |a, k| bert::names(a, k, &task::ROBERTA), bert::known_unused),
+    family("xlm-roberta", roberta::arch, |a, k| bert::names(a, k, &task::ROBERTA), bert::known_unused),
     family("distilbert", distilbert::arch, distilbert::names, distilbert::known_unused),
     family("bart", bart::bart, fairseq::names, fairseq::known_unused),
     family("mbart", bart::mbart, fairseq::names, fairseq::known_unused),

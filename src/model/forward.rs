@@ -2,6 +2,8 @@
 //!
 //! Tensor names are canonical (`encoder.3.self.qkv.weight`); a family's file says what a checkpoint calls them.
 
+mod task;
+
 use super::arch::{Activation, Arch, Head, Norm, PoolMode, Position, Stack};
 use crate::graph::{Graph, Kind, Rows, Tensor};
 use crate::kernel::{self, Argmax, Attention, Batch, Gate, Keys, Layout, Matmul, Pool, Qkv, Role, Similarity, Topk};
@@ -14,6 +16,8 @@ pub struct Outputs {
     pub hidden: bool,
     /// `pooler`: BERT's pooler over each sequence's first token.
     pub pooler: bool,
+    /// `logits` of an encoder's task: a row for each token, or where it is of sequences for each of these.
+    pub task: bool,
     /// `embedding`: one vector for each sequence, scaled to length 1 or not.
     pub embedding: Option<(PoolMode, bool)>,
     /// `encoder.N.self.weights`, `decoder.N.self.weights`, `decoder.N.cross.weights`: what every layer attends to, with room
@@ -24,6 +28,13 @@ pub struct Outputs {
     /// The decoder's `Prefill` is whole sequences at once, without a cache (teacher forcing): every token has its original
     /// position, and logits.
     pub whole: bool,
+}
+
+impl Outputs {
+    /// All that the heads of a model make.
+    pub fn of_heads() -> Self {
+        Self { hidden: true, pooler: true, task: true, ..Self::default() }
+    }
 }
 
 /// What a decoder's graph makes of each row of `logits`.
@@ -254,11 +265,9 @@ impl Builder<'_> {
         if self.outputs.hidden {
             self.g.keep(x, "hidden");
         }
-        if self.outputs.pooler && self.arch.pooler {
-            let first = self.g.transient("pooler.first", Rows::SEQUENCES, width);
-            self.g.push("pooler.first", Pool { x, y: first, mode: PoolMode::Cls, normalize: false });
-            let y = self.g.persistent("pooler", Rows::SEQUENCES, width);
-            self.linear_into("pooler", true, first, y, Activation::Tanh, None);
+        let pooler = ((self.outputs.pooler || self.outputs.task) && self.arch.pooler).then(|| self.pooler(x));
+        if let (true, Some(task)) = (self.outputs.task, self.arch.task) {
+            self.task(task, stack.norm, x, pooler);
         }
         if let Some((mode, normalize)) = self.outputs.embedding {
             let y = self.g.persistent("embedding", Rows::SEQUENCES, width);
@@ -286,11 +295,9 @@ impl Builder<'_> {
         if self.outputs.hidden {
             self.g.keep(last, "decoder.hidden");
         }
-        let name = match self.arch.head {
-            Head::None => return,
-            Head::Tied => "embed.word.weight",
-            Head::Untied => "head.weight",
-        };
+        if self.arch.head == Head::None {
+            return;
+        }
         if scaled {
             // The final norm once more, its weight times the scale.
             last = self.norm("head.norm", stack.norm, x);
@@ -302,10 +309,7 @@ impl Builder<'_> {
             self.g.push("head.last", Pool { x: last, y, mode: PoolMode::Last, normalize: false });
             last = y;
         }
-        let w = self.table(name, self.arch.vocab, stack.width);
-        let y = self.g.persistent("logits", rows, self.arch.vocab);
-        let bias = self.arch.head_bias.then(|| self.g.weight("head.bias", 1, self.arch.vocab, DType::F32));
-        self.g.push("head", Matmul { role: self.role, bias, ..Matmul::new(last, w, y) });
+        let y = self.logits(last, self.arch.vocab);
         if !self.outputs.whole {
             self.choose(y, rows);
         }

@@ -1,7 +1,7 @@
 //! GPT-2 (Radford et al. 2019): a pre-norm decoder with learned positions, its matrices stored [in, out].
 
 use super::arch::{Activation, Arch, Mlp, Norm, Position, Stack};
-use super::config::{Config, bounds};
+use super::config::{Config, HEAD, bounds};
 use super::names::{Names, below};
 use crate::Result;
 use crate::weights::Checkpoint;
@@ -36,7 +36,7 @@ pub(super) fn arch(config: &Config, checkpoint: &Checkpoint) -> Result<Arch> {
     Ok(Arch {
         vocab,
         decoder: Some(stack),
-        head: config.head(checkpoint, &format!("{}wte.weight", below(checkpoint, "transformer.")), true)?,
+        head: config.head(checkpoint, [HEAD, &format!("{}wte.weight", below(checkpoint, "transformer."))], true)?,
         pad_token: config.token("pad_token_id", None, vocab)?,
         ..Arch::default()
     })

@@ -1,7 +1,7 @@
 //! Llama (Touvron et al. 2023), versions 1 to 3; Mistral's and Qwen's files build on this one.
 
 use super::arch::{Activation, Arch, Biases, Mlp, Norm, Stack};
-use super::config::{Config, bounds};
+use super::config::{Config, HEAD, bounds};
 use super::names::{Names, below};
 use crate::Result;
 use crate::weights::Checkpoint;
@@ -52,7 +52,7 @@ pub(super) fn arch(
     Ok(Arch {
         vocab,
         decoder: Some(change(stack)?),
-        head: config.head(checkpoint, &format!("{}embed_tokens.weight", below(checkpoint, "model.")), false)?,
+        head: config.head(checkpoint, [HEAD, &format!("{}embed_tokens.weight", below(checkpoint, "model."))], false)?,
         pad_token: config.token("pad_token_id", None, vocab)?,
         ..Arch::default()
     })

@@ -27,6 +27,7 @@ mod roberta;
 pub mod sentence;
 mod t5;
 mod tables;
+mod task;
 mod teacher;
 #[cfg(test)]
 mod tests;
@@ -78,7 +79,7 @@ impl Model {
     /// Builds a model on a GPU.
     pub async fn build(gpu: &Context, blueprint: Blueprint) -> Result<Self> {
         let roles = blueprint.arch().roles();
-        let outputs = Outputs { hidden: true, pooler: true, ..Outputs::default() };
+        let outputs = Outputs::of_heads();
         let plan = |&role: &Role| {
             let graph = blueprint.graph(role, outputs, Sizes { slots: 1 });
             Plan::compile(gpu.caps(), &graph, role, Capacity { tokens: 1, sequences: 1, memory: 1, keys: 1 })

@@ -109,23 +109,34 @@ impl<'a> Names<'a> {
         self.list.push((to.into(), source));
     }
 
-    /// The word table, which a checkpoint may hold under several names: the first it has counts, the others must be the
-    /// same.
-    fn words(&mut self, all: &[String]) {
+    /// What a checkpoint may hold under several full names: the first it has counts, the others must be the same.
+    pub fn first_of(&mut self, to: &str, all: &[String]) {
         let mut there = all.iter().filter(|name| self.checkpoint.contains(name));
         let first = there.next().or(all.first()).cloned().unwrap_or_default();
         self.copies.extend(there.map(|copy| (copy.clone(), first.clone())));
-        self.push("embed.word.weight", Source::One(first));
+        self.push(to, Source::One(first));
     }
 
-    /// [`Self::words`], and the head's table: one of its own, or another name of the words'.
+    /// One more full name of what has one: if the checkpoint has it, it must be the same.
+    pub fn copy(&mut self, to: &str, copy: String) {
+        let source = self.list.iter().find(|(name, _)| name == to).map(|(_, source)| source);
+        let of = source.and_then(|source| source.parts().next()).map(str::to_owned);
+        self.copies.extend(of.filter(|_| self.checkpoint.contains(&copy)).map(|of| (copy, of)));
+    }
+
+    /// From here on names have no prefix.
+    pub fn at_root(&mut self) {
+        self.prefix = "";
+    }
+
+    /// The word table, and the head's: one of its own, or another name of the words'.
     pub fn words_and_head(&mut self, head: Head, words: &[String]) {
         let mut all = words.to_vec();
         match head {
             Head::Untied => self.push("head.weight", Source::One(HEAD.into())),
             _ => all.push(HEAD.into()),
         }
-        self.words(&all);
+        self.first_of("embed.word.weight", &all);
     }
 
     /// Whether the checkpoint has a module's weight.

@@ -2,19 +2,21 @@
 //! the padding id and do not count padding.
 
 use super::arch::{Arch, Position, Stack};
-use super::bert::{self, Kin};
+use super::bert;
 use super::config::{Config, config_error};
+use super::task;
 use crate::Result;
 use crate::weights::Checkpoint;
 
-pub(super) const ROBERTA: Kin = Kin { prefix: "roberta.", vocab: 50265, pad: 1 };
+/// Words and the id that pads, where `config.json` says nothing.
+const DEFAULTS: (usize, u32) = (50265, 1);
 
 /// What `config.json` says. Its `max_position_embeddings` are rows of the table, those up to the padding id's included.
 ///
 /// # Errors
 /// As [`bert::arch`]; [`crate::Error::Config`] when there is no padding id, or no position after it.
 pub(super) fn arch(config: &Config, checkpoint: &Checkpoint) -> Result<Arch> {
-    let arch = bert::arch(config, checkpoint, &ROBERTA)?;
+    let arch = bert::arch(config, checkpoint, &task::ROBERTA, DEFAULTS)?;
     let Some(pad) = arch.pad_token else {
         return Err(config_error(config.file(), "pad_token_id is null, expected the id that positions begin after"));
     };

@@ -63,7 +63,7 @@ pub(super) fn arch(config: &Config, checkpoint: &Checkpoint) -> Result<Arch> {
 }
 
 fn names(arch: &Arch, checkpoint: &Checkpoint) -> Vec<(String, Source)> {
-    let Names { list, copies, .. } = bert::names(arch, checkpoint, &bert::BERT);
+    let Names { list, copies, .. } = bert::names(arch, checkpoint, &super::task::BERT);
     assert!(copies.is_empty());
     list
 }

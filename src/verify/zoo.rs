@@ -24,6 +24,7 @@ impl Specimen {
         let outputs = Outputs {
             hidden: self.arch.decoder.is_none(),
             pooler: self.arch.pooler,
+            task: false,
             embedding: self.arch.decoder.is_none().then_some((PoolMode::Mean, true)),
             taps: Some(KEYS),
             // Both ways to greedy ids.

@@ -41,6 +41,20 @@ MODELS = {
     "distilbert": dict(seed=23, kind="DistilBertForMaskedLM", dtype="float32", key=NEW, config=dict(
         DISTILBERT, n_layers=2, activation="relu", sinusoidal_pos_embds=True),
         copies={"vocab_projector.weight": "distilbert.embeddings.word_embeddings.weight"}),
+    "roberta-words": dict(seed=24, kind="RobertaForMaskedLM", dtype="float32", key=NEW, config=dict(ROBERTA, hidden_act="relu")),
+    "bert-sequence": dict(seed=25, kind="BertForSequenceClassification", dtype="float16", key=OLD, config=dict(
+        BERT, **labels(3))),
+    "roberta-sequence": dict(seed=26, kind="RobertaForSequenceClassification", dtype="float32", key=NEW, config=dict(
+        ROBERTA, **labels(1))),
+    "distilbert-sequence": dict(seed=27, kind="DistilBertForSequenceClassification", dtype="float32", key=NEW, config=dict(
+        DISTILBERT, **labels(3))),
+    "bert-tokens": dict(seed=28, kind="BertForTokenClassification", dtype="float32", key=NEW, config=dict(BERT, num_labels=4)),
+    "roberta-tokens": dict(seed=29, kind="XLMRobertaForTokenClassification", dtype="bfloat16", key=NEW, config=dict(
+        ROBERTA, model_type="xlm-roberta", **labels(5))),
+    "distilbert-tokens": dict(seed=30, kind="DistilBertForTokenClassification", dtype="float32", key=NEW, config=DISTILBERT),
+    "bert-answer": dict(seed=31, kind="BertForQuestionAnswering", dtype="float32", key=NEW, config=BERT),
+    "roberta-answer": dict(seed=32, kind="RobertaForQuestionAnswering", dtype="float32", key=NEW, config=ROBERTA),
+    "distilbert-answer": dict(seed=33, kind="DistilBertForQuestionAnswering", dtype="float16", key=OLD, config=DISTILBERT),
 }
 
 

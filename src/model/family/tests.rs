@@ -170,7 +170,7 @@ proptest! {
         let key = config.as_object().unwrap().keys().filter(|key| *key != "model_type").nth(key).cloned();
         config[key.unwrap_or("other".into())] = value;
         if let Ok(arch) = read(&config) {
-            let outputs = Outputs { hidden: true, taps: Some(9), ..Outputs::default() };
+            let outputs = Outputs { taps: Some(9), ..Outputs::of_heads() };
             for role in [Role::Full, Role::Prefill, Role::Decode] {
                 let graph = graph(&arch, role, outputs, Sizes { slots: 1 }, &|_| DType::F32);
                 let has = |kind| graph.tensors().iter().any(|tensor| tensor.kind == kind);

@@ -1,0 +1,51 @@
+//! The heads of an encoder.
+
+use super::Builder;
+use crate::graph::{Rows, Tensor};
+use crate::kernel::{Matmul, Pool};
+use crate::model::arch::{Activation, Head, Norm, PoolMode, Task, TaskKind};
+use crate::weights::DType;
+
+impl Builder<'_> {
+    /// BERT's pooler.
+    pub(super) fn pooler(&mut self, x: Tensor) -> Tensor {
+        let first = self.first("pooler.first", x);
+        let y = self.g.persistent("pooler", Rows::SEQUENCES, x.cols());
+        self.linear_into("pooler", true, first, y, Activation::Tanh, None);
+        y
+    }
+
+    /// Each sequence's first token.
+    fn first(&mut self, at: &str, x: Tensor) -> Tensor {
+        let y = self.g.transient(at, Rows::SEQUENCES, x.cols());
+        self.g.push(at, Pool { x, y, mode: PoolMode::Cls, normalize: false });
+        y
+    }
+
+    /// The logits of a task.
+    pub(super) fn task(&mut self, task: Task, norm: Norm, x: Tensor, pooler: Option<Tensor>) {
+        let mut h = match (task.kind, task.dense, pooler) {
+            (TaskKind::Sequence, None, Some(pooler)) => pooler,
+            (TaskKind::Sequence, ..) => self.first("head.first", x),
+            _ => x,
+        };
+        if let Some(act) = task.dense {
+            h = self.linear("head.dense", true, h, x.cols(), act, None);
+            if task.kind == TaskKind::Words {
+                h = self.norm("head.norm", norm, h);
+            }
+        }
+        self.logits(h, task.labels);
+    }
+
+    /// x . W^T by the head's table, and its bias.
+    pub(super) fn logits(&mut self, x: Tensor, cols: usize) -> Tensor {
+        let rows = self.g.tensors()[x.id()].rows;
+        let name = if self.arch.head == Head::Tied { "embed.word.weight" } else { "head.weight" };
+        let w = self.table(name, cols, x.cols());
+        let y = self.g.persistent("logits", rows, cols);
+        let bias = self.arch.head_bias.then(|| self.g.weight("head.bias", 1, cols, DType::F32));
+        self.g.push("head", Matmul { role: self.role, bias, ..Matmul::new(x, w, y) });
+        y
+    }
+}

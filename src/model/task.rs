@@ -1,0 +1,150 @@
+//! Heads of encoders for tasks: which one a checkpoint has, and what it calls its tensors.
+
+use serde_json::{Map, Value};
+
+use super::arch::{Activation, Arch, Head, Task, TaskKind};
+use super::config::{Config, bounds};
+use super::names::{Names, Source, below};
+use crate::Result;
+use crate::weights::Checkpoint;
+
+/// What a family calls the modules of its heads.
+pub(super) struct Heads {
+    /// Names of all that is no head begin with it where a task's class saved them.
+    pub prefix: &'static str,
+    /// Of masked words: the dense layer, its norm, the table where it is not the words' own.
+    words: [&'static str; 3],
+    /// The bias of words' logits, under all its names.
+    bias: &'static [&'static str],
+    /// Their activation, where it is not that of the layers.
+    act: Option<Activation>,
+    /// The dense layer before a sequence's labels; without one they are made of the pooler's output.
+    first: Option<(&'static str, Activation)>,
+    /// Of a sequence's labels.
+    sequence: &'static str,
+}
+
+pub(super) const BERT: Heads = Heads {
+    prefix: "bert.",
+    words: ["cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm", "cls.predictions.decoder"],
+    bias: &["cls.predictions.decoder.bias", "cls.predictions.bias"],
+    act: None,
+    first: None,
+    sequence: "classifier",
+};
+
+pub(super) const ROBERTA: Heads = Heads {
+    prefix: "roberta.",
+    words: ["lm_head.dense", "lm_head.layer_norm", "lm_head.decoder"],
+    bias: &["lm_head.decoder.bias", "lm_head.bias"],
+    act: Some(Activation::Gelu),
+    first: Some(("classifier.dense", Activation::Tanh)),
+    sequence: "classifier.out_proj",
+};
+
+pub(super) const DISTILBERT: Heads = Heads {
+    prefix: "distilbert.",
+    words: ["vocab_transform", "vocab_layer_norm", "vocab_projector"],
+    bias: &["vocab_projector.bias"],
+    act: None,
+    first: Some(("pre_classifier", Activation::Relu)),
+    sequence: "classifier",
+};
+
+/// In all families.
+const TOKENS: &str = "classifier";
+const ANSWER: &str = "qa_outputs";
+
+/// Ends of the names of Hugging Face's classes. Of the two heads of pretraining it is the one of words.
+const CLASSES: [(&str, TaskKind); 5] = [
+    ("ForMaskedLM", TaskKind::Words),
+    ("ForPreTraining", TaskKind::Words),
+    ("ForSequenceClassification", TaskKind::Sequence),
+    ("ForTokenClassification", TaskKind::Tokens),
+    ("ForQuestionAnswering", TaskKind::Answer),
+];
+
+/// `arch` with the head that `architectures` names. A checkpoint without a tensor of it is of the bare model; one whose
+/// configuration names no class has the head that its tensors tell.
+///
+/// # Errors
+/// [`crate::Error::Config`] for `architectures` that are no names, and an absurd number of labels; [`crate::Error::Io`] when
+/// tables cannot be compared.
+pub(super) fn read(config: &Config, checkpoint: &Checkpoint, heads: &Heads, arch: Arch) -> Result<Arch> {
+    let has = |module: &str| ["weight", "bias"].iter().any(|part| checkpoint.contains(&format!("{module}.{part}")));
+    let there = |kind: &TaskKind| match kind {
+        TaskKind::Words => {
+            heads.words.iter().any(|module| has(module)) || heads.bias.iter().any(|name| checkpoint.contains(name))
+        }
+        TaskKind::Sequence => has(heads.sequence) || heads.first.is_some_and(|(module, _)| has(module)),
+        TaskKind::Tokens => has(TOKENS),
+        TaskKind::Answer => has(ANSWER),
+    };
+    let kind = match config.get("architectures") {
+        Some(classes) => class(config, classes)?,
+        // A `classifier` alone may be of sequences or of tokens.
+        None if heads.first.is_none() => [TaskKind::Words, TaskKind::Answer].into_iter().find(there),
+        None => [TaskKind::Words, TaskKind::Answer, TaskKind::Sequence].into_iter().find(there),
+    };
+    let Some(kind) = kind.filter(there) else { return Ok(arch) };
+    let act = arch.encoder.as_ref().map_or(Activation::None, |stack| stack.mlp.act);
+    let dense = match kind {
+        TaskKind::Words => Some(heads.act.unwrap_or(act)),
+        TaskKind::Sequence => heads.first.map(|(_, act)| act),
+        TaskKind::Tokens | TaskKind::Answer => None,
+    };
+    let (labels, head) = match kind {
+        TaskKind::Words => {
+            let table = format!("{}.weight", heads.words[2]);
+            let word = format!("{}embeddings.word_embeddings.weight", below(checkpoint, heads.prefix));
+            (arch.vocab, config.head(checkpoint, [&table, &word], true)?)
+        }
+        TaskKind::Answer => (2, Head::Untied),
+        TaskKind::Sequence | TaskKind::Tokens => (labels(config)?, Head::Untied),
+    };
+    let pooler = arch.pooler || kind == TaskKind::Sequence && dense.is_none();
+    Ok(Arch { pooler, head, head_bias: true, task: Some(Task { kind, labels, dense }), ..arch })
+}
+
+/// The task of the first class.
+fn class(config: &Config, classes: &Value) -> Result<Option<TaskKind>> {
+    let wrong = || config.wrong("architectures", classes, "a list of names of classes");
+    let names: Option<Vec<&str>> = classes.as_array().and_then(|list| list.iter().map(Value::as_str).collect());
+    let names = names.ok_or_else(wrong)?;
+    Ok(names.first().and_then(|name| CLASSES.iter().find(|(end, _)| name.ends_with(end))).map(|&(_, kind)| kind))
+}
+
+/// How many labels there are: two where nothing says otherwise.
+fn labels(config: &Config) -> Result<usize> {
+    let Some(names) = config.get("id2label") else { return config.usize("num_labels", 2, bounds::VOCAB) };
+    let count = names.as_object().map(Map::len).filter(|count| bounds::VOCAB.contains(count));
+    count.ok_or_else(|| config.wrong("id2label", names, "an object with a name for each label"))
+}
+
+/// The checkpoint's names of the head's tensors.
+pub(super) fn names(names: &mut Names<'_>, arch: &Arch, heads: &Heads) {
+    let Some(task) = arch.task else { return };
+    names.at_root();
+    match task.kind {
+        TaskKind::Words => {
+            let [dense, norm, table] = heads.words;
+            names.module("head.dense", dense);
+            names.module("head.norm", norm);
+            let table = format!("{table}.weight");
+            match arch.head {
+                Head::Untied => names.push("head.weight", Source::One(table)),
+                _ => names.copy("embed.word.weight", table),
+            }
+            let biases: Vec<_> = heads.bias.iter().map(|&name| name.to_owned()).collect();
+            names.first_of("head.bias", &biases);
+        }
+        TaskKind::Sequence => {
+            if let Some((dense, _)) = heads.first {
+                names.module("head.dense", dense);
+            }
+            names.module("head", heads.sequence);
+        }
+        TaskKind::Tokens => names.module("head", TOKENS),
+        TaskKind::Answer => names.module("head", ANSWER),
+    }
+}

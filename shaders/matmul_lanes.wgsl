@@ -22,11 +22,11 @@ fn main(
     let rows = row_count();
     let row_tiles = (rows + ROWS - 1u) / ROWS;
     let m0 = g % row_tiles * ROWS;
-    if (g / row_tiles * 8u * WG >= c.n) { return; }
-    let n0 = g / row_tiles * 8u * WG + lane * 4u;
+    let tile = g / row_tiles;
+    if (tile * 8u * WG >= c.n) { return; }
+    let n0 = tile * 8u * WG + lane * 4u;
 
     // Stripes that find no room below the others lie to the right of them.
-    let tile = g / row_tiles;
     let tiles_high = textureDimensions(w).y / 8u;
     let depth = (c.k + 4u * WG - 1u) / (4u * WG) * WG;
     let left = tile / tiles_high * depth * WG / QUADS_PER_TEXEL + lane;

@@ -122,6 +122,29 @@ fn a_prompt_says_the_same_alone_and_in_a_batch() {
     }
 }
 
+/// A lone start token is fed as a decoding step, a longer prompt at once: the same must follow.
+#[test]
+fn what_is_prompted_goes_on_as_what_was_written() {
+    let sources = rows(&golden("bart"));
+    for model in models("bart") {
+        let settings = Settings {
+            max_new_tokens: Some(8),
+            num_beams: 1,
+            eos_token_id: vec![],
+            forced_eos_token_id: vec![],
+            ..model.blueprint().generation().clone()
+        };
+        let texts = block_on(model.generate_ids(&sources, &settings)).expect("texts");
+        let start = settings.decoder_start_token_id.expect("a start token");
+        let prompts: Vec<Vec<u32>> = texts.iter().map(|text| [&[start], &text.ids[..2]].concat()).collect();
+        let settings = Settings { max_new_tokens: Some(6), forced_bos_token_id: None, ..settings };
+        let rest = block_on(model.generate_each(&sources, &prompts, &settings, |_, _| ControlFlow::Continue(())));
+        for (text, rest) in texts.iter().zip(rest.expect("texts")) {
+            assert_eq!(text.ids[2..], rest.ids);
+        }
+    }
+}
+
 #[test]
 fn what_is_drawn_follows_the_seed() {
     let [gpu, cpu] = models("gpt2");

@@ -2,8 +2,9 @@
 
 mod common;
 
-use wgformer::kernel::{Attention, Op};
+use wgformer::kernel::{Attention, Layout, Matmul, Op};
 use wgformer::verify::{Share, verify_share};
+use wgformer::weights::DType;
 use wgformer::{Context, Slice};
 use wgpu::util::DeviceExt;
 
@@ -48,6 +49,35 @@ fn attend<'a>(gpu: &Context, q: Slice<'a>, k: Slice<'a>, v: Slice<'a>) -> Vec<u3
     let download = gpu.read_later(&mut encoder, &out, 0, out.size());
     gpu.queue().submit([encoder.finish()]);
     common::bits(&common::block_on(download.floats(gpu)).expect("the device runs"))
+}
+
+/// Software adapters have a kernel for each of these numbers of rows.
+#[test]
+fn how_many_rows_there_are_changes_none() {
+    const N: usize = 70;
+    const K: usize = 101;
+    let gpu = common::context();
+    if gpu.caps().lanes().is_err() {
+        return; // Nothing is packed here, and no kernel depends on the rows.
+    }
+    let mut random = common::Random(2);
+    let [x, w] = [20 * K, N * K].map(|len| (0..len).map(|_| random.unit()).collect::<Vec<f32>>());
+    let weight = gpu.pack_weight(N, K, DType::F32, Layout::Nk, bytemuck::cast_slice(&w)).expect("a weight");
+    let x = upload(&gpu, &x);
+    let rows = |m: usize| {
+        let y = upload(&gpu, &vec![f32::NAN; m * N]);
+        let op = Matmul::new(Slice::new(&x, m, K), weight.slice(), Slice::new(&y, m, N));
+        let op = Op::from(Matmul { layout: Layout::Packed, ..op });
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        gpu.record(&mut encoder, &op).expect("a sound op");
+        let download = gpu.read_later(&mut encoder, &y, 0, y.size());
+        gpu.queue().submit([encoder.finish()]);
+        common::bits(&common::block_on(download.floats(&gpu)).expect("the device runs"))
+    };
+    let all = rows(20);
+    for m in [1, 3, 7, 16] {
+        assert_eq!(rows(m), all[..m * N], "{m} rows");
+    }
 }
 
 const TOKENS: usize = 37;

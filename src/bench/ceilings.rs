@@ -62,9 +62,8 @@ fn buffer_rates(gpu: &Context, width: u32) -> Result<(f64, f64)> {
 fn texture_rate(gpu: &Context, width: u32) -> Result<f64> {
     // Whole turns of the kernel's loops, up to 64 invocations wide.
     const WIDE: u32 = 3 * 8 * 64;
-    // A software adapter takes longer to begin a workgroup than to read a row.
-    let groups = if gpu.caps().cpu { 64 } else { 1024 };
-    let rows = BYTES as u32 / 16 / WIDE / 8 * 8;
+    let groups = BYTES as u32 / 16 / WIDE / 8;
+    let rows = 8 * groups;
     let texture = gpu.texture("read", WIDE, rows, wgpu::TextureFormat::Rgba32Float)?;
     let view = texture.create_view(&Default::default());
     let texels = wgpu::BindGroupEntry { binding: 1, resource: wgpu::BindingResource::TextureView(&view) };

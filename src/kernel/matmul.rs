@@ -113,9 +113,10 @@ enum Body {
 const ROW_COLS: u32 = 4;
 /// Rows and columns of a tile of `matmul`.
 const TILE: u32 = 64;
-/// Rows of a tile of `matmul_lanes`: each loads its columns once, so taller ones are faster (1, 4, 8, 16: 0.2, 0.37, 0.48
-/// and 0.56 of the FMA ceiling) until the loop outgrows the instruction cache.
-const LANE_ROWS: [u32; 4] = [1, 4, 8, 16];
+/// Rows of a tile of `matmul_lanes`: each loads its columns once, so taller ones are faster (4, 8, 16: 0.37, 0.48 and 0.55
+/// of the FMA ceiling) until the loop outgrows the instruction cache. A sum is the same chain in all.
+const LANE_ROWS: [u32; 4] = [1, 4, TALLEST / 2, TALLEST];
+const TALLEST: u32 = 16;
 
 constants! {
     Constants {
@@ -242,8 +243,7 @@ impl Matmul<View> {
         all.insert(if self.role == Role::Decode { all.len() } else { 0 }, tile);
         let outs = [Some(self.y), self.bias, self.residual];
         let aligned = outs.iter().flatten().all(View::aligned);
-        // A sum is the same chain whatever the height is, so the number of rows may decide it.
-        let rows = LANE_ROWS.into_iter().find(|&rows| self.x.rows <= rows as usize).unwrap_or(16);
+        let rows = LANE_ROWS.into_iter().find(|&rows| self.x.rows <= rows as usize).unwrap_or(TALLEST);
         let body = Body::Lanes { width: *caps.lanes().as_ref().unwrap_or(&8), rows };
         let lanes = |x, choice: Choice| {
             let aligned = aligned && x == Rows::Mirror;

@@ -77,7 +77,8 @@ impl View {
     }
 }
 
-/// Which part of a step a plan computes: a kernel may be chosen by it, never by the number of rows.
+/// Which part of a step a plan computes: a kernel may be chosen by it. By the number of rows only its tiles may, and only if
+/// that changes no bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Role {
     /// Whole sequences: an encoder's pass.

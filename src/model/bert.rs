@@ -86,7 +86,7 @@ pub(super) fn names<'a>(arch: &Arch, checkpoint: &'a Checkpoint, heads: &Heads) 
 
 /// Index buffers, and heads of tasks that were not asked for.
 pub(super) fn known_unused(name: &str) -> bool {
-    let inner = ["bert.", "roberta."].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name);
+    let inner = [&task::BERT, &task::ROBERTA].iter().find_map(|heads| name.strip_prefix(heads.prefix)).unwrap_or(name);
     matches!(inner, "embeddings.position_ids" | "embeddings.token_type_ids")
         || inner.starts_with("pooler.dense.")
         || ["cls.", "lm_head.", "classifier.", "qa_outputs."].iter().any(|head| name.starts_with(head))

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use wgformer::bench::{Row, bench, items};
+use wgformer::Context;
+use wgformer::bench::{Contest, Row, bench, contests, items};
 use wgformer::blocking::block_on;
 
 use crate::device::{self, Device};
@@ -16,11 +17,13 @@ use crate::output::{Failure, note, one_line, print};
   wgformer bench --filter matmul --json
   wgformer bench --filter encoder --ops
   wgformer bench --filter decode/opus-mt
+  wgformer bench --candidates --filter minilm
   wgformer bench --save before.jsonl
   wgformer bench --compare before.jsonl --threshold 5
 
-Shapes: matmul and matvec m x n x k; attention heads x head width / sequences x tokens; encoders sequences x tokens;
-prefill a prompt's tokens (an encoder-decoder's source), decode and beam4 the keys of a step for one sequence or four beams.
+Shapes: matmul and matvec m x n x k; attention heads x head width / sequences x tokens; encoders sequences x tokens, or 32
+sequences of 1 to 200 tokens, packed (`mixed`) or padded to 200; prefill a prompt's tokens (an encoder-decoder's source),
+decode and beam4 the keys of a step for one sequence or four beams.
 Rates are of the least times. `share` is of this run's ceilings: reading or copying where GB/s are given, else
 multiply-adds; what fits a cache may exceed them. `x plain` tells how many times as fast as the simplest kernel for the
 same problem (`plain/..`: an invocation for each output or row, over buffers) an op is. --compare looks at medians.")]
@@ -34,6 +37,9 @@ pub struct Args {
     /// Splits models by op
     #[arg(long)]
     ops: bool,
+    /// Times the kernels of each tier against one another instead, for the ops of encoders' layers
+    #[arg(long, conflicts_with_all = ["ops", "save", "compare"])]
+    candidates: bool,
     /// Writes the JSON lines to a file
     #[arg(long, value_name = "F")]
     save: Option<PathBuf>,
@@ -62,14 +68,13 @@ pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
              Vulkan driver (Debian and Ubuntu: `apt-get install mesa-vulkan-drivers`, a software one)",
         ));
     };
+    if args.candidates {
+        return candidates(&gpu, &args);
+    }
     let mut table = Table { json: args.json, begun: false, printed: Ok(()) };
     let mut show = |row: &Row| table.show(row);
-    let rows = match block_on(&gpu, bench(&gpu, args.filter.as_deref(), args.ops, &mut show)) {
-        Err(wrong @ wgformer::Error::Wrong { .. }) => {
-            note(&format!("error: {}", one_line(&wrong.to_string())));
-            return Ok(ExitCode::from(1));
-        }
-        other => other?,
+    let Some(rows) = right(block_on(&gpu, bench(&gpu, args.filter.as_deref(), args.ops, &mut show)))? else {
+        return Ok(ExitCode::from(1));
     };
     table.printed?;
     if !args.json {
@@ -81,6 +86,44 @@ pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
     }
     let slower = saved.map_or(Ok(false), |saved| compare(&rows, &saved, &args))?;
     Ok(if slower { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// Nothing where a kernel was wrong, which is told here.
+fn right<T>(result: wgformer::Result<T>) -> Result<Option<T>, Failure> {
+    match result {
+        Err(wrong @ wgformer::Error::Wrong { .. }) => {
+            note(&format!("error: {}", one_line(&wrong.to_string())));
+            Ok(None)
+        }
+        other => Ok(Some(other?)),
+    }
+}
+
+/// Prints the kernels of each op, the one that plans take first, and how far that one is behind the fastest.
+fn candidates(gpu: &Context, args: &Args) -> Result<ExitCode, Failure> {
+    let mut printed = Ok(());
+    let mut show = |contest: &Contest| {
+        let text = match args.json {
+            true => serde_json::to_string(contest).map_err(|e| Failure::new(e.to_string())),
+            false => {
+                let kernels = contest.kernels.iter().map(|(kernel, ms)| format!("{kernel} {ms:.4} ms"));
+                let kernels = kernels.collect::<Vec<_>>().join(", ");
+                Ok(format!("{:<36} {:>5.2}  {kernels}", contest.name, contest.behind()))
+            }
+        };
+        if printed.is_ok() {
+            printed = text.and_then(|text| print(&(text + "\n")));
+        }
+    };
+    let Some(all) = right(block_on(gpu, contests(gpu, args.filter.as_deref(), &mut show)))? else {
+        return Ok(ExitCode::from(1));
+    };
+    printed?;
+    let slow = all.iter().filter(|contest| contest.behind() > 1.1).count();
+    if !args.json {
+        print(&format!("{slow} of {} ops have a kernel that is more than 10% faster than their first\n", all.len()))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Prints rows as they come; what went wrong with that is told at the end.

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use serde::Serialize;
 use wgformer::blocking::block_on;
@@ -11,7 +12,7 @@ use wgformer::model::{Blueprint, Model};
 use wgformer::{Capacity, Plan, Role};
 
 use crate::device;
-use crate::input::{self, start};
+use crate::input::{self, Text, start};
 use crate::output::{Failure, note, print, progress};
 
 /// One vector for each text, as JSON lines {"text", "tokens", "embedding"} in the order of the texts
@@ -49,13 +50,41 @@ pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
     let model = load(device, blueprint)?;
     let hidden = device.quiet || std::io::stdout().is_terminal();
     let bar = progress(None, "texts embedded", hidden);
-    input::batches(&texts, first, args.batch_size as usize, |batch| {
-        embed(&model, batch, limit, device.quiet)?;
-        bar.inc(batch.len() as u64);
-        Ok(())
-    })?;
+    let most = args.batch_size as usize;
+    // The next batch is tokenised while the device has this one.
+    let (send, batches) = sync_channel(1);
+    let reader = model.clone();
+    let reader = std::thread::spawn(move || read(&reader, &texts, first, most, &send));
+    for batch in batches {
+        embed(&model, &batch, limit, device.quiet)?;
+        bar.inc(batch.texts.len() as u64);
+    }
+    joined(reader.join())??;
     bar.finish_and_clear();
     Ok(ExitCode::SUCCESS)
+}
+
+/// Texts of one step.
+struct Batch {
+    texts: Vec<String>,
+    truncated: Vec<bool>,
+    ids: Vec<Vec<u32>>,
+}
+
+/// Tokenises batch after batch, until there are no more texts or nobody wants them.
+fn read(
+    model: &Model,
+    texts: &Receiver<Text>,
+    first: Text,
+    most: usize,
+    send: &SyncSender<Batch>,
+) -> Result<(), Failure> {
+    let tokenizer = model.blueprint().text_tokenizer()?;
+    input::batches(texts, first, most, |texts| {
+        let tokens = texts.iter().map(|text| tokenizer.encode(text)).collect::<wgformer::Result<Vec<_>>>()?;
+        let (truncated, ids) = tokens.into_iter().map(|tokens| (tokens.truncated, tokens.ids)).unzip();
+        send.send(Batch { texts: texts.to_vec(), truncated, ids }).map_err(|_| Failure::Closed)
+    })
 }
 
 /// The model, ready to embed. What takes time is done side by side: the tokenizer is parsed while a device is opened, and
@@ -65,7 +94,7 @@ fn load(device: &device::Args, blueprint: Blueprint) -> Result<Model, Failure> {
         let tokenizer = scope.spawn(|| blueprint.text_tokenizer().map(drop));
         let opened = device.choose();
         // A folder that cannot embed says so before anything is said of a device.
-        join(tokenizer)??;
+        joined(tokenizer.join())??;
         opened
     })?;
     device.tell(&opened);
@@ -75,26 +104,27 @@ fn load(device: &device::Args, blueprint: Blueprint) -> Result<Model, Failure> {
     std::thread::scope(|scope| {
         let kernels = scope.spawn(|| gpu.prepare([&plan]));
         let model = opened.model(blueprint);
-        join(kernels)??;
+        joined(kernels.join())??;
         model
     })
 }
 
-fn join<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> Result<T, Failure> {
-    thread.join().map_err(|_| Failure::new("a thread panicked; please report this"))
+/// What a thread came to.
+fn joined<T>(result: std::thread::Result<T>) -> Result<T, Failure> {
+    result.map_err(|_| Failure::new("a thread panicked; please report this"))
 }
 
-fn embed(model: &Model, texts: &[String], limit: usize, quiet: bool) -> Result<(), Failure> {
-    let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
-    for (text, out) in borrowed.iter().zip(block_on(model.gpu(), model.embed(&borrowed))?) {
-        if out.truncated && !quiet {
+fn embed(model: &Model, batch: &Batch, limit: usize, quiet: bool) -> Result<(), Failure> {
+    let vectors = block_on(model.gpu(), model.embed_ids(&batch.ids))?;
+    for (i, (text, embedding)) in batch.texts.iter().zip(vectors).enumerate() {
+        if batch.truncated[i] && !quiet {
             note(&format!("note: cut to {limit} tokens, which is all that the model takes: {}", start(text)));
         }
-        if !out.embedding.iter().all(|x| x.is_finite()) {
+        if !embedding.iter().all(|x| x.is_finite()) {
             let why = "has numbers that are not finite; see what `wgformer verify` says of this adapter";
             return Err(Failure::new(format!("the embedding of {} {why}", start(text))));
         }
-        let line = Line { text, tokens: out.tokens, embedding: &out.embedding };
+        let line = Line { text, tokens: batch.ids[i].len(), embedding: &embedding };
         let json = serde_json::to_string(&line).map_err(|e| Failure::new(e.to_string()))?;
         print(&(json + "\n"))?;
     }

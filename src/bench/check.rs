@@ -47,10 +47,13 @@ impl Judged {
     pub fn of(shape: Shape, pass: Pass) -> Self {
         let short = |output| Self { job: Job::pass(shape, 1, pass, 0), output, own: None };
         match pass {
-            Pass::Encoder { batch, len } => {
-                let job = Job::pass(shape, usize::MAX, Pass::Encoder { batch: 1, len }, batch - 1);
+            Pass::Encoder { .. } | Pass::Mixed { .. } => {
+                let lengths = pass.lengths();
+                let last = lengths.len() - 1;
+                let job = Job::pass(shape, usize::MAX, Pass::Encoder { batch: 1, len: lengths[last] }, last);
                 let width = shape.arch(0).encoder.map_or(0, |stack| stack.width);
-                Self { job, output: "hidden", own: Some((batch - 1) * len * width) }
+                let before = lengths[..last].iter().sum::<usize>() * width;
+                Self { job, output: "hidden", own: Some(before) }
             }
             Pass::Prefill { .. } if shape.arch(0).encoder.is_some() => short("decoder.0.cross.memory"),
             Pass::Prefill { .. } | Pass::Decode { .. } => short("logits"),
@@ -101,7 +104,7 @@ fn sample(case: &Case) -> Case {
     let thin = |v: &View| View { rows: v.rows.div_ceil(EVERY), stride: v.stride * EVERY, ..*v };
     match &mut some.op {
         Op::Matmul(op) => {
-            (op.x, op.y) = (thin(&op.x), thin(&op.y));
+            (op.x, op.y, op.residual) = (thin(&op.x), thin(&op.y), op.residual.as_ref().map(thin));
             some.step = Step::rows(op.x.rows);
         }
         // Queries of one sequence; all its keys become a memory, for which the op means the same without a mask.

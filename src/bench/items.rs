@@ -39,12 +39,15 @@ pub fn items() -> Vec<Item> {
         if cost::flops(&case.op, &case.step) <= PLAIN {
             all.push(Item { name: format!("plain/{}", case.name), what: What::Plain(case.clone()) });
         }
-        all.push(Item { name: case.name.clone(), what: What::Op(case) });
+        all.push(Item::op(case));
     }
     let model = |name, shape, pass| Item { name, what: What::Model(shape, pass) };
     for (batch, len) in [(8, 128), (1, 128), (1, 16)] {
         let name = format!("encoder/{}/{batch}x{len}", MINILM.name);
         all.push(model(name, MINILM, Pass::Encoder { batch, len }));
+    }
+    for (name, padded) in [("mixed", false), ("padded", true)] {
+        all.push(model(format!("encoder/{}/32-{name}", MINILM.name), MINILM, Pass::Mixed { padded }));
     }
     for shape in [OPUS_MT, GPT2, SMOLLM2] {
         let (name, len, keys) = (shape.name, 256, 64);
@@ -57,6 +60,10 @@ pub fn items() -> Vec<Item> {
 }
 
 impl Item {
+    pub(super) fn op(case: Case) -> Self {
+        Self { name: case.name.clone(), what: What::Op(case) }
+    }
+
     /// Kind, element type where it matters, shape.
     pub fn name(&self) -> &str {
         &self.name
@@ -77,7 +84,7 @@ impl Item {
             let name = format!("{op:?}");
             match all.iter_mut().find(|(item, _)| item.name == name) {
                 Some((_, count)) => *count += 1,
-                None => all.push((Item { name: name.clone(), what: What::Op(Case::rows(name, op)) }, 1)),
+                None => all.push((Item::op(Case::rows(name, op)), 1)),
             }
         }
         all

@@ -11,10 +11,30 @@ use crate::verify::cases::Case;
 pub(super) enum Pass {
     /// An encoder's, which leaves `hidden`: so many sequences of so many tokens.
     Encoder { batch: usize, len: usize },
+    /// An encoder's over sequences of mixed lengths, or as many that are padded to the longest.
+    Mixed { padded: bool },
     /// One sequence that is read at once: a decoder's prompt, or an encoder-decoder's source with its cross keys.
     Prefill { len: usize },
     /// A decoder's step: the last key of so many, for each beam; beams share all keys but the last.
     Decode { beams: usize, keys: usize },
+}
+
+impl Pass {
+    /// Tokens of each sequence of an encoder.
+    pub fn lengths(self) -> Vec<usize> {
+        /// How many sequences of mixed lengths, and the longest.
+        const MIXED: (usize, usize) = (32, 200);
+        let (batch, longest) = MIXED;
+        match self {
+            Self::Encoder { batch, len } => vec![len; batch],
+            Self::Mixed { padded: true } => vec![longest; batch],
+            // From 1 to the longest, evenly spread, in no order.
+            Self::Mixed { padded: false } => {
+                (0..batch).map(|i| 1 + i * 11 % batch * (longest - 1) / (batch - 1)).collect()
+            }
+            Self::Prefill { .. } | Self::Decode { .. } => Vec::new(),
+        }
+    }
 }
 
 /// Tokens of an encoder-decoder's source when it decodes.
@@ -87,8 +107,8 @@ impl Job {
             stage(Role::Prefill, outputs(beams), slots, step.with_ids(ids(&[len])).with_memory(memory))
         };
         let stages = match pass {
-            Pass::Encoder { batch, len } => {
-                let lengths = vec![len; batch];
+            Pass::Encoder { .. } | Pass::Mixed { .. } => {
+                let lengths = pass.lengths();
                 let hidden = Outputs { hidden: true, ..Outputs::default() };
                 vec![stage(Role::Full, hidden, 0, Step::packed(&lengths).with_ids(ids(&lengths)))]
             }

@@ -6,6 +6,7 @@
 
 mod ceilings;
 mod check;
+mod contest;
 mod cost;
 mod items;
 mod job;
@@ -16,6 +17,7 @@ mod run;
 mod shapes;
 
 pub use ceilings::{Ceilings, ceilings};
+pub use contest::{Contest, contests};
 pub use items::{Item, items};
 pub use ready::Ready;
 pub use run::{Row, bench};

@@ -143,6 +143,12 @@ impl Ready {
         }
     }
 
+    /// Body and tier of an op's kernel.
+    pub(super) fn kernel(&mut self) -> String {
+        let node = self.session().and_then(|(session, job)| session.plan(job.last().role)?.nodes.first());
+        node.map_or_else(|| "plain".into(), |node| node.spec.label())
+    }
+
     async fn outputs(&self, case: &Case) -> Result<Vec<(&'static str, Vec<u8>)>> {
         let mut all = Vec::new();
         for arg in case.op.args().into_iter().filter(|arg| arg.access == Access::Write) {

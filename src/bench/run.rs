@@ -176,7 +176,7 @@ async fn matvecs(gpu: &Context, item: &Item) -> Result<Option<f64>> {
 
 /// Seconds of one replay by each submission. Finding how many replays a submission needs warms the device up; the
 /// submission that is long enough counts.
-fn times(ready: &mut Ready) -> Result<Vec<f64>> {
+pub(super) fn times(ready: &mut Ready) -> Result<Vec<f64>> {
     let (mut replays, mut taken) = (1, ready.time(1)?.as_secs_f64());
     while taken < SUBMISSION && replays < REPLAYS {
         // No more than tenfold at once: the first are slow.

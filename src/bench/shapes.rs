@@ -21,6 +21,8 @@ pub(super) struct Shape {
 
 /// all-MiniLM-L6-v2, a BERT.
 pub(super) const MINILM: Shape = Shape { name: "minilm-l6", arch: minilm, dtype: DType::F32 };
+/// BERT-base, uncased.
+pub(super) const BERT_BASE: Shape = Shape { name: "bert-base", arch: bert_base, dtype: DType::F32 };
 /// Helsinki OPUS-MT, a Marian; this is the one from Chinese to English.
 pub(super) const OPUS_MT: Shape = Shape { name: "opus-mt", arch: opus_mt, dtype: DType::F16 };
 /// The smallest GPT-2.
@@ -61,14 +63,19 @@ impl Shape {
 }
 
 fn minilm() -> Arch {
+    bert(Stack { layers: 6, width: 384, ffn: 1536, ..heads(12, 12, 32) })
+}
+
+fn bert_base() -> Arch {
+    bert(Stack { layers: 12, width: 768, ffn: 3072, ..heads(12, 12, 64) })
+}
+
+fn bert(sizes: Stack) -> Arch {
     let stack = Stack {
-        layers: 6,
-        width: 384,
-        ffn: 1536,
         norm: Norm { rms: false, eps: 1e-12, before: false },
         position: Position::Learned { max: 512, offset: 0, pads: None },
         embed_norm: true,
-        ..heads(12, 12, 32)
+        ..sizes
     };
     Arch { vocab: 30522, encoder: Some(stack), embed: Embed { scale: 1.0, types: 2 }, ..Arch::default() }
 }

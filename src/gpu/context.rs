@@ -86,6 +86,16 @@ impl Context {
         Ok(vec![self.clone(), other])
     }
 
+    /// The same device as if it could do no more than this.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn limited(&self, caps: Caps) -> Result<Self> {
+        let mut this = Self::build(&self.0.device, &self.0.queue, self.0.checked, None)?;
+        if let Some(inner) = Arc::get_mut(&mut this.0) {
+            inner.caps = caps;
+        }
+        Ok(this)
+    }
+
     /// Whether kernels are compiled with wgpu's bounds checks.
     pub(crate) fn is_checked(&self) -> bool {
         self.0.checked

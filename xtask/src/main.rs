@@ -1,6 +1,6 @@
 //! `cargo xtask test`: brings what the tests need, then runs all of them. `--all` draws more cases, repeats the GPU tests
-//! on a second, stricter software adapter, builds the library for browsers, tests attention pages in one, and compiles
-//! all kernels there.
+//! on a second, stricter software adapter, builds the library for browsers, and in one tests attention pages, compiles all
+//! kernels, and runs some of them and a model.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -20,6 +20,9 @@ const WASM: &str = "wasm32-unknown-unknown";
 const BROWSER: &str = "target/browser";
 /// Drives the browser; from npm.
 const PLAYWRIGHT: &str = "playwright-core@1.65.1";
+/// Joins a library for browsers with the page's JavaScript; of the version that Cargo.lock has.
+const BINDGEN: &str = "wasm-bindgen";
+const WEB_PAGE: &str = "examples/browser/pkg";
 const EXAMPLES: [&str; 5] = ["ops", "graph", "model", "shared_device", "attention"];
 
 fn main() -> ExitCode {
@@ -108,10 +111,10 @@ fn swiftshader() -> Result<(), String> {
     run("tests on SwiftShader", on(Some(SWIFTSHADER), &mut tests))
 }
 
-/// The library as a browser application takes it: wgpu's WebGPU backend, no threads, no files.
+/// The library as a browser application takes it (wgpu's WebGPU backend, no threads, no files), and a page that uses it.
 fn wasm() -> Result<(), String> {
-    let args = ["--package", "wgformer", "--features", "wgpu/webgpu", "--target", WASM];
-    let mut build = cargo(&[&["build"], &args[..]].concat());
+    let page = ["build", "--release", "--package", "wgformer-browser", "--target", WASM];
+    let mut build = cargo(&page);
     if which("rustup") {
         run("rustup target add", Command::new("rustup").args(["target", "add", WASM]))?;
     } else {
@@ -120,10 +123,26 @@ fn wasm() -> Result<(), String> {
         apt("rust-web-src")?;
         build.arg("-Zbuild-std=std,panic_abort").env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
     }
-    run(
-        &format!("the library for {WASM}"),
-        build.env("CARGO_TARGET_DIR", "target/wasm").env("RUSTFLAGS", "-D warnings"),
-    )
+    let what = format!("the library for {WASM}");
+    run(&what, build.env("CARGO_TARGET_DIR", "target/wasm").env("RUSTFLAGS", "-D warnings"))?;
+    let version = locked(BINDGEN)?;
+    let tool = format!("{BROWSER}/bin/{BINDGEN}");
+    let has = Command::new(&tool).arg("--version").output();
+    if !has.is_ok_and(|out| String::from_utf8_lossy(&out.stdout).contains(&version)) {
+        let cli = format!("{BINDGEN}-cli@{version}");
+        run(&cli, &mut cargo(&["install", "--quiet", "--root", BROWSER, "--target-dir", "target/bindgen", &cli]))?;
+    }
+    let linked = format!("target/wasm/{WASM}/release/wgformer_browser.wasm");
+    run("the page's JavaScript", Command::new(&tool).args(["--target", "web", "--out-dir", WEB_PAGE, &linked]))
+}
+
+/// The version of a package in Cargo.lock.
+fn locked(package: &str) -> Result<String, String> {
+    let lock = std::fs::read_to_string("Cargo.lock").map_err(|e| format!("Cargo.lock: {e}"))?;
+    let name = format!("name = \"{package}\"");
+    let line = lock.lines().skip_while(|line| *line != name).nth(1);
+    let version = line.and_then(|line| line.strip_prefix("version = \"")?.strip_suffix('"'));
+    version.map(str::to_owned).ok_or_else(|| format!("Cargo.lock has no {package}"))
 }
 
 /// Pages of `attend`, in headless Chromium.
@@ -156,7 +175,8 @@ fn browser(driver: Option<&str>) -> Result<(), String> {
     let _ = std::fs::remove_dir_all(&sources);
     let wgsl = ["run", "--package", "wgformer-cli", "--", "wgsl", "--output", &sources];
     run("all kernels' sources", on(driver, &mut cargo(&wgsl)))?;
-    run("all kernels in Chromium", Command::new("node").args(["tests/browser/compile.mjs", &sources]))
+    run("all kernels in Chromium", Command::new("node").args(["tests/browser/compile.mjs", &sources]))?;
+    run("the library in Chromium", Command::new("node").arg("tests/browser/run.mjs"))
 }
 
 fn cargo(args: &[&str]) -> Command {

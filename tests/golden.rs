@@ -319,3 +319,16 @@ fn a_head_that_is_wrong_is_refused() {
     let bias = |t: &mut Tensors| t.push(("lm_head.decoder.bias".into(), vec![53], vec![0.0; 53]));
     refusal("roberta-words", &bias, json!({}), "differs from");
 }
+
+/// As in transformers, where the head has a table of its own, its bias is the one beside that table.
+#[test]
+fn an_untied_head_has_its_own_bias() {
+    let golden = Golden::open("xlm-roberta");
+    let bias = |t: &mut Tensors| {
+        t.iter_mut().filter(|(n, ..)| n == "lm_head.bias").for_each(|(name, ..)| *name = "lm_head.decoder.bias".into());
+        t.push(("lm_head.bias".into(), vec![53], vec![0.0; 53]));
+    };
+    let model = Model::on_cpu(from_bytes("xlm-roberta", bias, json!({})).expect("a blueprint"));
+    let got = block_on(model.encode(&golden.batch, true)).expect("encoded");
+    assert!(golden.distance(&got, model.blueprint().arch()) < TOLERANCE);
+}

@@ -199,7 +199,12 @@ pub(super) fn names(names: &mut Names<'_>, arch: &Arch, heads: &Heads) {
             }
             if arch.head_bias {
                 let biases: Vec<_> = heads.bias.iter().map(|&name| name.to_owned()).collect();
+                let copies = names.copies.len();
                 names.first_of("head.bias", &biases);
+                if arch.head == Head::Untied {
+                    // Beside a table of its own stands a bias of its own, and the other one is of no use.
+                    names.copies.truncate(copies);
+                }
             }
         }
         TaskKind::Sequence => names.module("head", heads.sequence),

@@ -1,8 +1,9 @@
 //! ALBERT (Lan et al. 2019): BERT whose embeddings are narrow, and whose layers share weights.
 
 use super::arch::{Activation, Arch, Stack};
-use super::bert::{self, Defaults, Modules};
+use super::bert::{self, Defaults};
 use super::config::{Config, bounds};
+use super::modules::Modules;
 use super::task;
 use crate::Result;
 use crate::weights::Checkpoint;

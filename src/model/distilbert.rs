@@ -1,8 +1,8 @@
 //! DistilBERT (Sanh et al. 2019): BERT without token types and pooler, under names of its own.
 
 use super::arch::{Activation, Arch, Mlp, Norm, Position, Stack};
-use super::bert::Modules;
 use super::config::{Config, bounds};
+use super::modules::Modules;
 use super::task;
 use crate::Result;
 use crate::weights::Checkpoint;

@@ -9,7 +9,7 @@ use super::arch::Arch;
 use super::config::{Config, config_error};
 use super::names::Names;
 use super::{albert, bart, bert, distilbert, electra, fairseq, gpt2, llama, m2m100, marian, mistral};
-use super::{modernbert, mpnet, qwen, roberta, t5, task};
+use super::{modernbert, modules, mpnet, qwen, roberta, t5, task};
 use crate::Result;
 use crate::weights::Checkpoint;
 
@@ -41,46 +41,46 @@ static FAMILIES: [Family; 19] = [
     family(
         "bert",
         |c, k| bert::arch(c, k, &task::BERT, &bert::DEFAULTS),
-        |a, k| bert::names(a, k, &task::BERT, &bert::MODULES),
-        |name| bert::known_unused(name, &task::BERT),
+        |a, k| modules::names(a, k, &task::BERT, &bert::MODULES),
+        |name| modules::known_unused(name, &task::BERT),
     ),
     family(
         "roberta",
         roberta::arch,
-        |a, k| bert::names(a, k, &task::ROBERTA, &bert::MODULES),
-        |name| bert::known_unused(name, &task::ROBERTA),
+        |a, k| modules::names(a, k, &task::ROBERTA, &bert::MODULES),
+        |name| modules::known_unused(name, &task::ROBERTA),
     ),
     family(
         "xlm-roberta",
         roberta::arch,
-        |a, k| bert::names(a, k, &task::ROBERTA, &bert::MODULES),
-        |name| bert::known_unused(name, &task::ROBERTA),
+        |a, k| modules::names(a, k, &task::ROBERTA, &bert::MODULES),
+        |name| modules::known_unused(name, &task::ROBERTA),
     ),
     family(
         "distilbert",
         distilbert::arch,
-        |a, k| bert::names(a, k, &task::DISTILBERT, &distilbert::MODULES),
-        |name| bert::known_unused(name, &task::DISTILBERT),
+        |a, k| modules::names(a, k, &task::DISTILBERT, &distilbert::MODULES),
+        |name| modules::known_unused(name, &task::DISTILBERT),
     ),
     family(
         "mpnet",
         mpnet::arch,
-        |a, k| bert::names(a, k, &task::MPNET, &mpnet::MODULES),
-        |name| bert::known_unused(name, &task::MPNET),
+        |a, k| modules::names(a, k, &task::MPNET, &mpnet::MODULES),
+        |name| modules::known_unused(name, &task::MPNET),
     ),
     family(
         "electra",
         electra::arch,
-        |a, k| bert::names(a, k, &task::ELECTRA, &bert::MODULES),
-        |name| bert::known_unused(name, &task::ELECTRA),
+        |a, k| modules::names(a, k, &task::ELECTRA, &bert::MODULES),
+        |name| modules::known_unused(name, &task::ELECTRA),
     ),
     family(
         "albert",
         albert::arch,
-        |a, k| bert::names(a, k, &task::ALBERT, &albert::MODULES),
-        |name| bert::known_unused(name, &task::ALBERT),
+        |a, k| modules::names(a, k, &task::ALBERT, &albert::MODULES),
+        |name| modules::known_unused(name, &task::ALBERT),
     ),
-    family("modernbert", modernbert::arch, modernbert::names, modernbert::known_unused),
+    family("modernbert", modernbert::arch, modernbert::names, |name| modules::known_unused(name, &task::MODERNBERT)),
     family("bart", bart::bart, fairseq::names, fairseq::known_unused),
     family("mbart", bart::mbart, fairseq::names, fairseq::known_unused),
     family("marian", marian::arch, fairseq::names, fairseq::known_unused),

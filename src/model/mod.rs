@@ -21,6 +21,7 @@ mod m2m100;
 mod marian;
 mod mistral;
 mod modernbert;
+mod modules;
 mod mpnet;
 #[cfg(test)]
 mod mutations;

@@ -64,10 +64,11 @@ fn windows(config: &Config, layers: usize) -> Result<Vec<Option<u32>>> {
 }
 
 fn pooling(config: &Config) -> Result<PoolMode> {
-    match (config.str("classifier_pooling")?, config.get("classifier_pooling")) {
-        (Some("mean"), _) => Ok(PoolMode::Mean),
-        (Some("cls") | None, _) | (_, None) => Ok(PoolMode::Cls),
-        (_, Some(value)) => Err(config.wrong("classifier_pooling", value, "cls or mean")),
+    let key = "classifier_pooling";
+    match config.str(key)? {
+        None | Some("cls") => Ok(PoolMode::Cls),
+        Some("mean") => Ok(PoolMode::Mean),
+        Some(other) => Err(config.wrong(key, &other.into(), "cls or mean")),
     }
 }
 
@@ -93,9 +94,4 @@ pub(super) fn names<'a>(arch: &Arch, checkpoint: &'a Checkpoint) -> Names<'a> {
     names.linear("encoder.norm", "final_norm", biases.norm);
     task::names(&mut names, arch, &task::MODERNBERT);
     names
-}
-
-/// Heads of tasks that were not asked for.
-pub(super) fn known_unused(name: &str) -> bool {
-    task::MODERNBERT.unused.iter().any(|head| name.starts_with(head))
 }

@@ -1,8 +1,9 @@
 //! MPNet (Song et al. 2020): RoBERTa without token types, with T5's bias by relative positions, one for all layers.
 
 use super::arch::{Arch, Buckets, Embed, Stack};
-use super::bert::{self, Defaults, Modules};
+use super::bert::{self, Defaults};
 use super::config::{Config, bounds};
+use super::modules::Modules;
 use super::{roberta, task};
 use crate::Result;
 use crate::weights::Checkpoint;

@@ -139,7 +139,7 @@ const FLIPS: [Flip<Arch>; 5] = [
 ];
 
 /// Fields of a stack, misread.
-const STACK_FLIPS: [Flip<Stack>; 21] = [
+const STACK_FLIPS: [Flip<Stack>; 23] = [
     ("eps", |s| s.norm.eps = 10.0 * s.norm.eps + 0.01),
     ("rms", |s| s.norm.rms = !s.norm.rms),
     ("norm placement", |s| s.norm.before = !s.norm.before),
@@ -172,10 +172,12 @@ const STACK_FLIPS: [Flip<Stack>; 21] = [
         0 | 1 => s.windows = vec![Some(1), None],
         _ => s.windows.reverse(),
     }),
+    ("buckets", |s| s.buckets.iter_mut().for_each(|b| b.count -= 2)),
+    ("bucket distance", |s| s.buckets.iter_mut().for_each(|b| b.distance += 5)),
 ];
 
 /// Ways to misread the positions; those that change nothing here are of other families.
-const POSITIONS: [Flip<Position>; 9] = [
+const POSITIONS: [Flip<Position>; 7] = [
     ("position offset", |p| match p {
         Position::Learned { max, offset, .. } => (*max, *offset) = (*max - 1, *offset + 1),
         Position::Sinusoid { offset, .. } => *offset += 1,
@@ -209,16 +211,6 @@ const POSITIONS: [Flip<Position>; 9] = [
     ("rope turns", |p| {
         if let Position::Rope { scaling: RopeScaling::Llama3 { low, high, .. }, .. } = p {
             (*low, *high) = (*low * 1.5, *high * 1.5);
-        }
-    }),
-    ("buckets", |p| {
-        if let Position::Buckets { buckets, .. } = p {
-            *buckets -= 2;
-        }
-    }),
-    ("bucket distance", |p| {
-        if let Position::Buckets { distance, .. } = p {
-            *distance += 5;
         }
     }),
 ];

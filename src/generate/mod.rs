@@ -99,7 +99,7 @@ impl Model {
         let lengths: Vec<usize> = sources.iter().map(Vec::len).collect();
         let mut search = Search::new(settings, prompts, &limits, &lengths);
         if let Some(encoder) = &arch.encoder {
-            machine.encode(encoder.position.step(sources)).await?;
+            machine.encode(encoder.step(sources)).await?;
         }
         run(&mut machine, &mut search, &job, &mut each).await?;
         Ok(search.finish())

@@ -33,6 +33,8 @@ pub struct Arch {
     pub decoder: Option<Stack>,
     /// How ids become rows.
     pub embed: Embed,
+    /// Embeddings are this wide, and a dense layer makes them as wide as the encoder.
+    pub embed_width: Option<usize>,
     /// BERT's pooler: a dense layer and tanh over the first token.
     pub pooler: bool,
     /// What an encoder without a decoder makes logits of.
@@ -52,6 +54,8 @@ pub struct Arch {
 pub struct Stack {
     /// Number of layers.
     pub layers: usize,
+    /// So many sets of weights, each for a run of layers, instead of one for each.
+    pub shared: Option<usize>,
     /// Width of the residual stream.
     pub width: usize,
     /// Query heads.
@@ -68,6 +72,10 @@ pub struct Stack {
     pub mlp: Mlp,
     /// How order is told.
     pub position: Position,
+    /// And besides, or instead, by a bias on each score.
+    pub buckets: Option<Buckets>,
+    /// Layers with a window rotate by this theta and scaling, those without by `position`'s.
+    pub local_rope: Option<(f32, RopeScaling)>,
     /// How far each layer sees: layer i has the entry i modulo their number. None at all means that all see everything.
     pub windows: Vec<Option<u32>>,
     /// What query . key is multiplied with.
@@ -78,6 +86,8 @@ pub struct Stack {
     pub qk_norm: bool,
     /// A norm right after the embeddings.
     pub embed_norm: bool,
+    /// Where norms stand before blocks, the first block has one, too.
+    pub first_norm: bool,
     /// A norm after the last layer.
     pub final_norm: bool,
 }
@@ -90,6 +100,7 @@ impl Default for Arch {
             encoder: None,
             decoder: None,
             embed: Embed { scale: 1.0, types: 0 },
+            embed_width: None,
             pooler: false,
             task: None,
             head: Head::None,
@@ -105,6 +116,7 @@ impl Default for Stack {
     fn default() -> Self {
         Self {
             layers: 0,
+            shared: None,
             width: 0,
             heads: 1,
             kv_heads: 1,
@@ -113,11 +125,14 @@ impl Default for Stack {
             norm: Norm { rms: false, eps: 1e-5, before: false },
             mlp: Mlp { act: Activation::Relu, gated: false },
             position: Position::Learned { max: 0, offset: 0, pads: None },
+            buckets: None,
+            local_rope: None,
             windows: Vec::new(),
             scale: 1.0,
             biases: Biases::ALL,
             qk_norm: false,
             embed_norm: false,
+            first_norm: true,
             final_norm: false,
         }
     }
@@ -140,9 +155,20 @@ impl Stack {
     pub fn window(&self, layer: usize) -> Option<u32> {
         self.windows.get(layer % self.windows.len().max(1)).copied().flatten()
     }
+
+    /// Which set of weights layer i has.
+    pub fn weights_of(&self, layer: usize) -> usize {
+        // In floats as in transformers' ALBERT, since runs need not be of one length.
+        self.shared.map_or(layer, |sets| (layer as f64 / (self.layers as f64 / sets as f64)) as usize)
+    }
+
+    /// Whether the table of positions counts otherwise than by columns, while the scores' bias goes by these.
+    pub fn counts_apart(&self) -> bool {
+        self.buckets.is_some() && matches!(self.position, Position::Learned { pads: Some(_), .. })
+    }
 }
 
-/// Which dense layers of a stack have biases. Layer norms always have one, RMS norms never.
+/// Which dense layers and norms of a stack have biases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Biases {
     /// Queries, keys and values.
@@ -151,13 +177,15 @@ pub struct Biases {
     pub out: bool,
     /// The feed-forward block.
     pub mlp: bool,
+    /// Layer norms; RMS norms never have one.
+    pub norm: bool,
 }
 
 impl Biases {
     /// All have.
-    pub const ALL: Self = Self { qkv: true, out: true, mlp: true };
+    pub const ALL: Self = Self { qkv: true, out: true, mlp: true, norm: true };
     /// None has.
-    pub const NONE: Self = Self { qkv: false, out: false, mlp: false };
+    pub const NONE: Self = Self { qkv: false, out: false, mlp: false, norm: false };
 }
 
 /// What turns hidden rows into logits over the vocabulary.
@@ -179,9 +207,21 @@ pub struct Task {
     pub kind: TaskKind,
     /// How many each has.
     pub labels: usize,
-    /// A dense layer with this function comes before the head, and after it for masked words a norm. Without it a sequence's
-    /// logits are made of what the pooler makes of it.
-    pub dense: Option<Activation>,
+    /// What stands before the head. Without it a sequence's logits are made of what the pooler makes of it.
+    pub dense: Option<Dense>,
+    /// What of a sequence it is for, where no pooler is asked.
+    pub pool: PoolMode,
+}
+
+/// A dense layer before a task's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dense {
+    /// Its function.
+    pub act: Activation,
+    /// It has a bias.
+    pub bias: bool,
+    /// A norm comes after it.
+    pub norm: bool,
 }
 
 /// What an encoder's logits are of.
@@ -189,7 +229,7 @@ pub struct Task {
 pub enum TaskKind {
     /// Each token: which word it is (masked language modelling).
     Words,
-    /// The sequence, by its first token.
+    /// The sequence.
     Sequence,
     /// Each token.
     Tokens,
@@ -259,14 +299,18 @@ pub enum Position {
         /// How the angles are slowed down for long texts.
         scaling: RopeScaling,
     },
-    /// A bias on each score by the bucket that the distance of query and key falls into (Raffel et al. 2019, T5): half of
-    /// the buckets for one distance each, the others ever wider. An encoder has half of them for either direction.
-    Buckets {
-        /// Buckets.
-        buckets: usize,
-        /// Where the last bucket has begun.
-        distance: usize,
-    },
+    /// By the bias of [`Stack::buckets`] alone.
+    None,
+}
+
+/// A bias on each score by the bucket that the distance of query and key falls into (Raffel et al. 2019, T5): half of
+/// the buckets for one distance each, the others ever wider. An encoder has half of them for either direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buckets {
+    /// Buckets.
+    pub count: usize,
+    /// Where the last bucket has begun.
+    pub distance: usize,
 }
 
 /// How RoPE's angles are slowed down, so that a model sees farther than it was first trained to.
@@ -296,7 +340,7 @@ impl Position {
     pub fn max(&self) -> usize {
         match *self {
             Self::Learned { max, .. } | Self::Sinusoid { max, .. } | Self::Rope { max, .. } => max,
-            Self::Buckets { .. } => usize::MAX,
+            Self::None => usize::MAX,
         }
     }
 

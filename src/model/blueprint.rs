@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 #[cfg(not(target_arch = "wasm32"))]
 use std::path::Path;
 
-use super::arch::{Arch, Position};
+use super::arch::{Arch, Position, Stack};
 use super::config::Config;
 use super::family::Family;
 use super::forward::{Outputs, Sizes, graph};
@@ -171,13 +171,14 @@ impl Blueprint {
             return HostTensor::from_f32(shape, &self.computed(name, shape));
         };
         let tensor = names::gather(&self.checkpoint, self.source(name)?, stored)?;
-        if let (Some(Position::Buckets { buckets, distance }), true) = (self.position(name), name.ends_with(".buckets"))
-        {
+        let stack = self.stack(name);
+        if let (Some(buckets), true) = (stack.and_then(|s| s.buckets), name.ends_with(".buckets")) {
             let causal = name.starts_with("decoder");
-            let table = tables::bucket_table(&tensor.to_f32(), shape[0], buckets, distance, causal);
+            let table = tables::bucket_table(&tensor.to_f32(), shape[0], buckets, causal);
             return HostTensor::from_f32(shape, &table);
         }
-        if let (Some(Position::Learned { max, offset, pads: Some(_) }), true) = (self.position(name), is_table(name)) {
+        let position = stack.map(|s| s.position);
+        if let (Some(Position::Learned { max, offset, pads: Some(_) }), true) = (position, is_table(name)) {
             return tables::pads_last(&tensor, max, offset);
         }
         if name == "head.norm.weight" {
@@ -197,8 +198,9 @@ impl Blueprint {
     /// The shape in the checkpoint of what becomes a tensor of this name and shape; `None` where it is computed from
     /// nothing.
     fn stored(&self, name: &str, shape: [usize; 2]) -> Option<[usize; 2]> {
-        match self.position(name) {
-            Some(Position::Buckets { buckets, .. }) if name.ends_with(".buckets") => Some([buckets, shape[0]]),
+        let stack = self.stack(name);
+        match stack.map(|s| s.position) {
+            _ if name.ends_with(".buckets") => stack?.buckets.map(|buckets| [buckets.count, shape[0]]),
             Some(Position::Rope { .. }) if name.ends_with(".rope") => None,
             Some(Position::Sinusoid { .. }) if is_table(name) && !self.sources.contains_key(name) => None,
             Some(Position::Learned { max, offset, pads: Some(_) }) if is_table(name) => Some([max + offset, shape[1]]),
@@ -206,16 +208,20 @@ impl Blueprint {
         }
     }
 
-    /// How the stack that a tensor belongs to knows its order.
-    fn position(&self, name: &str) -> Option<Position> {
+    /// The stack that a tensor belongs to.
+    fn stack(&self, name: &str) -> Option<&Stack> {
         let decodes = name.starts_with("decoder") || self.arch.encoder.is_none();
-        let stack = if decodes { &self.arch.decoder } else { &self.arch.encoder };
-        stack.as_ref().map(|stack| stack.position)
+        if decodes { self.arch.decoder.as_ref() } else { self.arch.encoder.as_ref() }
     }
 
     fn computed(&self, name: &str, [rows, cols]: [usize; 2]) -> Vec<f32> {
-        match self.position(name) {
-            Some(Position::Rope { theta, scaling, .. }) => tables::scaled_rope_table(theta, scaling, rows, cols),
+        let stack = self.stack(name);
+        match stack.map(|s| s.position) {
+            Some(Position::Rope { theta, scaling, .. }) => {
+                let local = stack.and_then(|s| s.local_rope).filter(|_| name.ends_with(".local.rope"));
+                let (theta, scaling) = local.unwrap_or((theta, scaling));
+                tables::scaled_rope_table(theta, scaling, rows, cols)
+            }
             Some(Position::Sinusoid { max, offset, closed, .. }) => {
                 let mut table = tables::sinusoids(max, offset, cols, closed);
                 // The row of tokens without a position.

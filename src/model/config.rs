@@ -3,6 +3,8 @@
 //! A value is checked when it is read, so that whatever is computed from an [`super::arch::Arch`] cannot overflow, allocate absurdly
 //! or divide by zero.
 
+mod rope;
+
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 #[cfg(not(target_arch = "wasm32"))]
@@ -10,7 +12,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::arch::{Activation, Head, Position, RopeScaling};
+use super::arch::{Activation, Head};
 use crate::weights::Checkpoint;
 use crate::{Error, Result};
 
@@ -238,43 +240,6 @@ impl Config {
         let expected = || format!("{layers} times {}", KNOWN.join(" or "));
         let names = names.filter(|names| names.len() == layers);
         names.map(Some).ok_or_else(|| self.wrong("layer_types", value, expected()))
-    }
-
-    /// RoPE, in both dialects: `rope_theta` with `rope_scaling`, or `rope_parameters` with all of it.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for absurd values, [`Error::Unsupported`] for scalings other than linear and Llama 3's.
-    pub(super) fn rope(&self, max: usize, head_dim: usize) -> Result<Position> {
-        if !head_dim.is_multiple_of(2) {
-            return Err(config_error(&self.file, format!("heads are {head_dim} wide, rotation wants an even width")));
-        }
-        let theta = self.f32("rope_theta", 10000.0, 1.0..=1e12)?;
-        let key = if self.get("rope_parameters").is_some() { "rope_parameters" } else { "rope_scaling" };
-        let Some(rope) = self.object(key)? else {
-            return Ok(Position::Rope { theta, max, scaling: RopeScaling::None });
-        };
-        let theta = rope.f32("rope_theta", theta, 1.0..=1e12)?;
-        let part = rope.f32("partial_rotary_factor", self.f32("partial_rotary_factor", 1.0, 0.0..=1.0)?, 0.0..=1.0)?;
-        if part != 1.0 {
-            return Err(rope.unsupported("partial_rotary_factor", "only whole heads are rotated"));
-        }
-        let kind = if rope.get("rope_type").is_some() { "rope_type" } else { "type" };
-        let factor = |key: &str| match rope.get(key) {
-            Some(_) => rope.f32(key, 1.0, 1e-3..=1e6),
-            None => Err(config_error(&rope.file, format!("{key} is missing, expected a number"))),
-        };
-        let scaling = match rope.str(kind)?.unwrap_or("default") {
-            "default" => RopeScaling::None,
-            "linear" => RopeScaling::Linear(factor("factor")?),
-            "llama3" => RopeScaling::Llama3 {
-                factor: factor("factor")?,
-                low: factor("low_freq_factor")?,
-                high: factor("high_freq_factor")?,
-                original: rope.usize("original_max_position_embeddings", max, bounds::POSITIONS)?,
-            },
-            _ => return Err(rope.unsupported(kind, "only default, linear and llama3 are")),
-        };
-        Ok(Position::Rope { theta, max, scaling })
     }
 
     /// Width, number of heads and width of one head, from the keys of the first two and their defaults.

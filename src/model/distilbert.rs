@@ -2,19 +2,17 @@
 
 use super::arch::{Activation, Arch, Mlp, Norm, Position, Stack};
 use super::config::{Config, bounds};
-use super::names::{Names, below};
+use super::modules::Modules;
 use super::task;
 use crate::Result;
 use crate::weights::Checkpoint;
 
-/// Modules of a layer, here and in the checkpoint.
-const LAYER: [(&str, &str); 5] = [
-    ("self.out", "attention.out_lin"),
-    ("self.norm", "sa_layer_norm"),
-    ("mlp.up", "ffn.lin1"),
-    ("mlp.down", "ffn.lin2"),
-    ("mlp.norm", "output_layer_norm"),
-];
+pub(super) const MODULES: Modules = Modules {
+    layer: "transformer.layer.#",
+    qkv: ("attention.*_lin", ["q", "k", "v"]),
+    rest: ["attention.out_lin", "sa_layer_norm", "ffn.lin1", "ffn.lin2", "output_layer_norm"],
+    project: "",
+};
 
 /// What `config.json` says; absent keys have the defaults of Hugging Face's `DistilBertConfig`. `sinusoidal_pos_embds` says
 /// only what the table of positions, which is in the checkpoint, was before training.
@@ -43,28 +41,4 @@ pub(super) fn arch(config: &Config, checkpoint: &Checkpoint) -> Result<Arch> {
     let pad_token = config.token("pad_token_id", Some(0), vocab)?;
     let bare = Arch { vocab, encoder: Some(stack), pad_token, ..Arch::default() };
     task::read(config, checkpoint, &task::DISTILBERT, bare)
-}
-
-/// The checkpoint's names.
-pub(super) fn names<'a>(arch: &Arch, checkpoint: &'a Checkpoint) -> Names<'a> {
-    let mut names = Names::new(checkpoint, below(checkpoint, task::DISTILBERT.prefix));
-    for part in ["word", "position"] {
-        names.table(&format!("embed.{part}"), &format!("embeddings.{part}_embeddings"));
-    }
-    names.module("embed.norm", "embeddings.LayerNorm");
-    for i in 0..arch.encoder.as_ref().map_or(0, |stack| stack.layers) {
-        let (to, from) = (format!("encoder.{i}"), format!("transformer.layer.{i}"));
-        names.fused(&format!("{to}.self.qkv"), &format!("{from}.attention.*_lin"), &["q", "k", "v"], true);
-        for (part, other) in LAYER {
-            names.module(&format!("{to}.{part}"), &format!("{from}.{other}"));
-        }
-    }
-    task::names(&mut names, arch, &task::DISTILBERT);
-    names
-}
-
-/// An index buffer, and heads of tasks that were not asked for.
-pub(super) fn known_unused(name: &str) -> bool {
-    name.strip_prefix(task::DISTILBERT.prefix).unwrap_or(name) == "embeddings.position_ids"
-        || ["vocab_", "pre_classifier.", "classifier.", "qa_outputs."].iter().any(|head| name.starts_with(head))
 }

@@ -18,7 +18,7 @@ pub struct Encoded {
     /// `[batch, width]`, over each row's first token; `None` where the model has no pooler.
     pub pooler_output: Option<Vec<f32>>,
     /// What the head of the model's task says ([`super::arch::Arch::task`]): `[batch, len, vocab]` of masked words,
-    /// `[batch, labels]` of sequences, by each row's first token, `[batch, len, labels]` of tokens; `None` where the model has
+    /// `[batch, labels]` of sequences, `[batch, len, labels]` of tokens; `None` where the model has
     /// no such head.
     pub logits: Option<Vec<f32>>,
     /// `[batch, len]`: how well an answer to a question begins with each token; `None` where the model answers none.
@@ -55,7 +55,7 @@ impl Model {
         let mut vectors = Vec::with_capacity(texts.len());
         for chunk in chunks {
             let texts = &texts[chunk];
-            let step = stack.position.step(texts);
+            let step = stack.step(texts);
             let rows = run.steps(&[(Role::Full, &step)], &["embedding"]).await?;
             vectors.extend(rows.concat().chunks(width).take(texts.len()).map(<[f32]>::to_vec));
         }
@@ -89,7 +89,7 @@ impl Model {
         let mut run = self.run(&[(Role::Full, outputs, capacity(&chunks, &lengths))]).await?;
         let mut out = Encoded::zeros(batch, arch, stack, layers);
         for chunk in chunks {
-            let step = batch.step(&stack.position, &rows, chunk.clone());
+            let step = batch.step(stack, &rows, chunk.clone());
             if step.tokens() == 0 {
                 continue;
             }

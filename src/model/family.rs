@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::arch::Arch;
 use super::config::{Config, config_error};
 use super::names::Names;
-use super::{bart, bert, distilbert, fairseq, gpt2, llama, m2m100, marian, mistral, qwen, roberta, t5, task};
+use super::{albert, bart, bert, distilbert, electra, fairseq, gpt2, llama, m2m100, marian, mistral};
+use super::{modernbert, modules, mpnet, qwen, roberta, t5, task};
 use crate::Result;
 use crate::weights::Checkpoint;
 
@@ -36,16 +37,50 @@ const fn family(
     Family { model_type, arch, names, known_unused }
 }
 
-static FAMILIES: [Family; 15] = [
+static FAMILIES: [Family; 19] = [
     family(
         "bert",
-        |c, k| bert::arch(c, k, &task::BERT, bert::DEFAULTS),
-        |a, k| bert::names(a, k, &task::BERT),
-        bert::known_unused,
+        |c, k| bert::arch(c, k, &task::BERT, &bert::DEFAULTS),
+        |a, k| modules::names(a, k, &task::BERT, &bert::MODULES),
+        |name| modules::known_unused(name, &task::BERT),
     ),
-    family("roberta", roberta::arch, |a, k| bert::names(a, k, &task::ROBERTA), bert::known_unused),
-    family("xlm-roberta", roberta::arch, |a, k| bert::names(a, k, &task::ROBERTA), bert::known_unused),
-    family("distilbert", distilbert::arch, distilbert::names, distilbert::known_unused),
+    family(
+        "roberta",
+        roberta::arch,
+        |a, k| modules::names(a, k, &task::ROBERTA, &bert::MODULES),
+        |name| modules::known_unused(name, &task::ROBERTA),
+    ),
+    family(
+        "xlm-roberta",
+        roberta::arch,
+        |a, k| modules::names(a, k, &task::ROBERTA, &bert::MODULES),
+        |name| modules::known_unused(name, &task::ROBERTA),
+    ),
+    family(
+        "distilbert",
+        distilbert::arch,
+        |a, k| modules::names(a, k, &task::DISTILBERT, &distilbert::MODULES),
+        |name| modules::known_unused(name, &task::DISTILBERT),
+    ),
+    family(
+        "mpnet",
+        mpnet::arch,
+        |a, k| modules::names(a, k, &task::MPNET, &mpnet::MODULES),
+        |name| modules::known_unused(name, &task::MPNET),
+    ),
+    family(
+        "electra",
+        electra::arch,
+        |a, k| modules::names(a, k, &task::ELECTRA, &bert::MODULES),
+        |name| modules::known_unused(name, &task::ELECTRA),
+    ),
+    family(
+        "albert",
+        albert::arch,
+        |a, k| modules::names(a, k, &task::ALBERT, &albert::MODULES),
+        |name| modules::known_unused(name, &task::ALBERT),
+    ),
+    family("modernbert", modernbert::arch, modernbert::names, |name| modules::known_unused(name, &task::MODERNBERT)),
     family("bart", bart::bart, fairseq::names, fairseq::known_unused),
     family("mbart", bart::mbart, fairseq::names, fairseq::known_unused),
     family("marian", marian::arch, fairseq::names, fairseq::known_unused),

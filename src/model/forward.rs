@@ -4,7 +4,7 @@
 
 mod task;
 
-use super::arch::{Activation, Arch, Head, Norm, PoolMode, Position, Stack};
+use super::arch::{Activation, Arch, Head, PoolMode, Position, Stack};
 use crate::graph::{Graph, Kind, Rows, Tensor};
 use crate::kernel::{self, Argmax, Attention, Batch, Gate, Keys, Layout, Matmul, Pool, Qkv, Role, Similarity, Topk};
 use crate::weights::DType;
@@ -65,7 +65,7 @@ pub struct Sizes {
 /// `Prefill` and `Decode` are the decoder's, and end in `logits` and, unless they are whole, in the greedy `ids`. Empty where
 /// [`Arch::roles`] lacks the role.
 pub fn graph(arch: &Arch, role: Role, outputs: Outputs, sizes: Sizes, dtype: &dyn Fn(&str) -> DType) -> Graph {
-    let mut b = Builder { g: Graph::new(), arch, role, outputs, sizes, dtype };
+    let mut b = Builder { g: Graph::new(), arch, role, outputs, sizes, dtype, layer: 0 };
     match (role, &arch.encoder, &arch.decoder) {
         (Role::Full, Some(encoder), decoder) => {
             let x = b.stack("encoder", encoder, None);
@@ -91,6 +91,8 @@ struct Builder<'a> {
     outputs: Outputs,
     sizes: Sizes,
     dtype: &'a dyn Fn(&str) -> DType,
+    /// The layer at work.
+    layer: usize,
 }
 
 /// What an attention may see.
@@ -106,20 +108,21 @@ impl Builder<'_> {
     fn stack(&mut self, side: &str, stack: &Stack, memory: Option<&Stack>) -> Tensor {
         let mut x = self.embed(side, stack);
         for i in 0..stack.layers {
-            x = self.layer(&format!("{side}.{i}"), stack, stack.window(i), memory, x);
+            self.layer = i;
+            x = self.layer(&format!("{side}.{i}"), stack, memory, x);
         }
         x
     }
 
     fn last_norm(&mut self, side: &str, stack: &Stack, x: Tensor) -> Tensor {
-        if stack.final_norm { self.norm(&format!("{side}.norm"), stack.norm, x) } else { x }
+        if stack.final_norm { self.norm(&format!("{side}.norm"), stack, x) } else { x }
     }
 
     /// Vaswani et al. 2017, figure 1: self-attention, cross-attention where there is a memory, feed-forward; each with a
     /// residual, and its norm before or after.
-    fn layer(&mut self, at: &str, stack: &Stack, window: Option<u32>, memory: Option<&Stack>, x: Tensor) -> Tensor {
+    fn layer(&mut self, at: &str, stack: &Stack, memory: Option<&Stack>, x: Tensor) -> Tensor {
         let x = self.block(&format!("{at}.self"), stack, x, |b, at, h, x| {
-            let a = b.self_attention(at, stack, window, h);
+            let a = b.self_attention(at, stack, h);
             b.linear(&format!("{at}.out"), stack.biases.out, a, stack.width, Activation::None, Some(x))
         });
         let x = match memory {
@@ -145,16 +148,17 @@ impl Builder<'_> {
     ) -> Tensor {
         let name = format!("{at}.norm");
         if stack.norm.before {
-            let h = self.norm(&name, stack.norm, x);
+            let bare = self.layer == 0 && !stack.first_norm && at.ends_with(".self");
+            let h = if bare { x } else { self.norm(&name, stack, x) };
             f(self, at, h, x)
         } else {
             let y = f(self, at, x, x);
-            self.norm(&name, stack.norm, y)
+            self.norm(&name, stack, y)
         }
     }
 
     fn embed(&mut self, side: &str, stack: &Stack) -> Tensor {
-        let (vocab, width) = (self.arch.vocab, stack.width);
+        let (vocab, width) = (self.arch.vocab, self.arch.embed_width.unwrap_or(stack.width));
         let prefix = if self.arch.encoder.is_some() && side == "decoder" { "decoder.embed" } else { "embed" };
         let word = self.table("embed.word.weight", vocab, width);
         let position = match stack.position {
@@ -162,26 +166,35 @@ impl Builder<'_> {
             Position::Learned { max, pads, .. } | Position::Sinusoid { max, pads, .. } => {
                 Some((max + usize::from(pads.is_some()), 0))
             }
-            Position::Rope { .. } | Position::Buckets { .. } => None,
+            Position::Rope { .. } | Position::None => None,
         };
         let position =
             position.map(|(rows, below)| self.table(&format!("{prefix}.position.weight"), rows, width).below(below));
         let kinds = if side == "encoder" { self.arch.embed.types } else { 0 };
         let kind = (kinds > 0).then(|| self.table("embed.type.weight", kinds, width));
+        let (position, kind) = if stack.counts_apart() { (None, position) } else { (position, kind) };
         let ids = self.g.ids();
         let y = self.g.transient(prefix, Rows::TOKENS, width);
         let scale = self.arch.embed.scale;
         self.g.push(prefix, kernel::Embed { ids, word, position, kind, y, scale, vocab, base: 0, layout: Layout::Nk });
-        if stack.embed_norm { self.norm(&format!("{prefix}.norm"), stack.norm, y) } else { y }
+        let y = if stack.embed_norm { self.norm(&format!("{prefix}.norm"), stack, y) } else { y };
+        match self.arch.embed_width {
+            Some(_) => self.linear(&format!("{prefix}.project"), true, y, stack.width, Activation::None, None),
+            None => y,
+        }
     }
 
-    fn self_attention(&mut self, at: &str, stack: &Stack, window: Option<u32>, h: Tensor) -> Tensor {
+    fn self_attention(&mut self, at: &str, stack: &Stack, h: Tensor) -> Tensor {
         let (q_cols, kv_cols) = (stack.heads * stack.head_dim, stack.kv_heads * stack.head_dim);
         let side = at.split('.').next().unwrap_or_default();
         let cached = self.role != Role::Full && !self.outputs.whole;
         let x = self.linear(&format!("{at}.qkv"), stack.biases.qkv, h, q_cols + 2 * kv_cols, Activation::None, None);
+        let window = stack.window(self.layer);
+        let local = if window.is_some() && stack.local_rope.is_some() { ".local" } else { "" };
         let rope = match stack.position {
-            Position::Rope { max, .. } => Some(self.g.weight(format!("{side}.rope"), max, stack.head_dim, DType::F32)),
+            Position::Rope { max, .. } => {
+                Some(self.g.weight(format!("{side}{local}.rope"), max, stack.head_dim, DType::F32))
+            }
             _ => None,
         };
         let (q, k, v) = if cached || rope.is_some() || stack.qk_norm {
@@ -199,18 +212,15 @@ impl Builder<'_> {
         } else {
             (x.columns(0, q_cols), x.columns(q_cols, kv_cols), x.columns(q_cols + kv_cols, kv_cols))
         };
-        let bias = match stack.position {
-            Position::Buckets { distance, .. } => {
-                Some(self.g.weight(format!("{side}.buckets"), stack.heads, 2 * distance + 1, DType::F32))
-            }
-            _ => None,
-        };
+        let bias = stack
+            .buckets
+            .map(|buckets| self.g.weight(format!("{side}.buckets"), stack.heads, 2 * buckets.distance + 1, DType::F32));
         let keys = if cached { Keys::Table } else { Keys::Own };
         self.attention(at, stack, (q, k, v), Sight { keys, causal: self.role != Role::Full, window, bias })
     }
 
     fn head_norm(&mut self, at: &str, which: &str, stack: &Stack) -> Option<Tensor> {
-        stack.qk_norm.then(|| self.g.weight(format!("{at}.{which}_norm.weight"), 1, stack.head_dim, DType::F32))
+        stack.qk_norm.then(|| self.vector(&format!("{at}.{which}_norm.weight"), stack.head_dim))
     }
 
     fn cross_attention(&mut self, at: &str, stack: &Stack, h: Tensor) -> Tensor {
@@ -267,7 +277,7 @@ impl Builder<'_> {
         }
         let pooler = ((self.outputs.pooler || self.outputs.task) && self.arch.pooler).then(|| self.pooler(x));
         if let (true, Some(task)) = (self.outputs.task, self.arch.task) {
-            self.task(task, stack.norm, x, pooler);
+            self.task(task, stack, x, pooler);
         }
         if let Some((mode, normalize)) = self.outputs.embedding {
             let y = self.g.persistent("embedding", Rows::SEQUENCES, width);
@@ -300,7 +310,7 @@ impl Builder<'_> {
         }
         if scaled {
             // The final norm once more, its weight times the scale.
-            last = self.norm("head.norm", stack.norm, x);
+            last = self.norm("head.norm", stack, x);
         }
         let mut rows = Rows::TOKENS;
         if self.role == Role::Prefill && !self.outputs.whole {
@@ -352,22 +362,39 @@ impl Builder<'_> {
 
     fn linear_into(&mut self, at: &str, bias: bool, x: Tensor, y: Tensor, act: Activation, residual: Option<Tensor>) {
         let w = self.table(&format!("{at}.weight"), y.cols(), x.cols());
-        let bias = bias.then(|| self.g.weight(format!("{at}.bias"), 1, y.cols(), DType::F32));
+        let bias = bias.then(|| self.vector(&format!("{at}.bias"), y.cols()));
         let (layout, batch, role) = (Layout::Nk, Batch::default(), self.role);
         self.g.push(at, Matmul { x, w, bias, residual, y, act, layout, batch, role });
     }
 
-    fn norm(&mut self, at: &str, norm: Norm, x: Tensor) -> Tensor {
-        let rows = self.g.tensors()[x.id()].rows;
-        let weight = Some(self.g.weight(format!("{at}.weight"), 1, x.cols(), DType::F32));
-        let bias = (!norm.rms).then(|| self.g.weight(format!("{at}.bias"), 1, x.cols(), DType::F32));
+    fn norm(&mut self, at: &str, stack: &Stack, x: Tensor) -> Tensor {
+        let (rows, rms, eps) = (self.g.tensors()[x.id()].rows, stack.norm.rms, stack.norm.eps);
+        let weight = Some(self.vector(&format!("{at}.weight"), x.cols()));
+        let bias = (!rms && stack.biases.norm).then(|| self.vector(&format!("{at}.bias"), x.cols()));
         let y = self.g.transient(at, rows, x.cols());
-        self.g.push(at, kernel::Norm { x, residual: None, weight, bias, y, sum: None, eps: norm.eps, rms: norm.rms });
+        self.g.push(at, kernel::Norm { x, residual: None, weight, bias, y, sum: None, eps, rms });
         y
+    }
+
+    /// A row of f32, whatever the checkpoint's type.
+    fn vector(&mut self, name: &str, cols: usize) -> Tensor {
+        let name = self.owned(name);
+        self.g.weight(name, 1, cols, DType::F32)
     }
 
     /// A matrix in the checkpoint's own type.
     fn table(&mut self, name: &str, rows: usize, cols: usize) -> Tensor {
-        self.g.weight(name, rows, cols, (self.dtype)(name))
+        let name = self.owned(name);
+        let dtype = (self.dtype)(&name);
+        self.g.weight(name, rows, cols, dtype)
+    }
+
+    /// What the weight of a layer that shares it is called: by its set instead of the layer.
+    fn owned(&self, name: &str) -> String {
+        let rest = name.strip_prefix(&format!("encoder.{}.", self.layer));
+        match (rest, &self.arch.encoder) {
+            (Some(rest), Some(stack)) => format!("encoder.{}.{rest}", stack.weights_of(self.layer)),
+            _ => name.to_owned(),
+        }
     }
 }

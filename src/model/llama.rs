@@ -9,7 +9,7 @@ use crate::weights::Checkpoint;
 /// Llama: biases only where `config.json` says so.
 pub(super) fn llama(config: &Config, checkpoint: &Checkpoint) -> Result<Arch> {
     let (attention, mlp) = (config.bool("attention_bias", false)?, config.bool("mlp_bias", false)?);
-    let biases = Biases { qkv: attention, out: attention, mlp };
+    let biases = Biases { qkv: attention, out: attention, mlp, norm: false };
     let defaults = Defaults { vocab: 32000, kv_heads: None, positions: 2048, head_dim: None };
     arch(config, checkpoint, defaults, |stack| Ok(Stack { biases, ..stack }))
 }

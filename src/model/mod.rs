@@ -3,12 +3,14 @@
 //! `config.json` becomes an [`arch::Arch`], a family's file names its tensors, [`names::gather`] brings them in, and
 //! [`forward::graph`] is the one forward pass.
 
+mod albert;
 pub mod arch;
 mod bart;
 mod bert;
 mod blueprint;
 pub mod config;
 mod distilbert;
+mod electra;
 mod encode;
 mod fairseq;
 mod family;
@@ -18,6 +20,9 @@ mod llama;
 mod m2m100;
 mod marian;
 mod mistral;
+mod modernbert;
+mod modules;
+mod mpnet;
 #[cfg(test)]
 mod mutations;
 pub mod names;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::arch::Position;
+use super::arch::Stack;
 use crate::graph::Step;
 use crate::{Error, Result};
 
@@ -69,15 +69,14 @@ impl Padded {
     }
 
     /// A step of some rows; `rows` are their tokens' columns.
-    pub(super) fn step(&self, position: &Position, rows: &[Vec<usize>], chunk: Range<usize>) -> Step {
+    pub(super) fn step(&self, stack: &Stack, rows: &[Vec<usize>], chunk: Range<usize>) -> Step {
         let mut step = Step::default();
         let mut ids = Vec::new();
         for b in chunk {
             let row = &self.ids[b * self.len..][..self.len];
-            let positions = position.of_row(row);
-            step.push(&rows[b].iter().map(|&c| positions[c]).collect::<Vec<_>>());
+            stack.push(&mut step, row, &rows[b]);
             ids.extend(rows[b].iter().map(|&c| row[c] as u32));
-            if !self.types.is_empty() {
+            if !self.types.is_empty() && !stack.counts_apart() {
                 step.types.extend(rows[b].iter().map(|c| self.types[b * self.len + c] as u32));
             }
         }
@@ -85,14 +84,28 @@ impl Padded {
     }
 }
 
-impl Position {
+impl Stack {
     /// A step of whole texts, packed, with the positions that their model counts.
     pub(crate) fn step(&self, texts: &[Vec<u32>]) -> Step {
         let mut step = Step::default();
         for ids in texts {
-            step.push(&self.of_row(&ids.iter().map(|&id| i64::from(id)).collect::<Vec<_>>()));
+            let row: Vec<_> = ids.iter().map(|&id| i64::from(id)).collect();
+            self.push(&mut step, &row, &(0..row.len()).collect::<Vec<_>>());
         }
         step.with_ids(texts.concat())
+    }
+
+    /// Appends the kept columns of a row. Where these and the rows of the table of positions are two things, the latter go
+    /// where token types would, which such a stack does not have.
+    fn push(&self, step: &mut Step, row: &[i64], columns: &[usize]) {
+        let counted = self.position.of_row(row);
+        let kept: Vec<_> = columns.iter().map(|&column| counted[column]).collect();
+        if self.counts_apart() {
+            step.push(&columns.iter().map(|&column| column as u32).collect::<Vec<_>>());
+            step.types.extend(kept);
+        } else {
+            step.push(&kept);
+        }
     }
 }
 

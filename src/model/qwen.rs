@@ -19,7 +19,7 @@ pub(super) fn qwen2(config: &Config, checkpoint: &Checkpoint) -> Result<Arch> {
 /// Qwen3: norms on query and key heads, whose width is a key of its own.
 pub(super) fn qwen3(config: &Config, checkpoint: &Checkpoint) -> Result<Arch> {
     let bias = config.bool("attention_bias", false)?;
-    let biases = Biases { qkv: bias, out: bias, mlp: false };
+    let biases = Biases { qkv: bias, out: bias, ..Biases::NONE };
     let defaults = Defaults { vocab: 151_936, kv_heads: Some(32), positions: 32768, head_dim: Some(128) };
     llama::arch(config, checkpoint, defaults, |stack| {
         Ok(Stack { biases, qk_norm: true, windows: windows(config, stack.layers)?, ..stack })

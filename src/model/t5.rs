@@ -1,6 +1,6 @@
 //! T5 (Raffel et al. 2019), Flan-T5 and mT5: relative positions in buckets, RMS norms, no biases, no attention scale.
 
-use super::arch::{Arch, Biases, Head, Mlp, Norm, Position, Stack};
+use super::arch::{Arch, Biases, Buckets, Head, Mlp, Norm, Position, Stack};
 use super::config::{Config, HEAD, bounds};
 use super::names::Names;
 use crate::Result;
@@ -31,9 +31,9 @@ pub(super) fn arch(config: &Config, checkpoint: &Checkpoint) -> Result<Arch> {
 
 fn stack(config: &Config) -> Result<Stack> {
     let heads = config.usize("num_heads", 8, bounds::HEADS)?;
-    let buckets = config.usize("relative_attention_num_buckets", 32, bounds::BUCKETS)?;
+    let count = config.usize("relative_attention_num_buckets", 32, bounds::BUCKETS)?;
     // The wide buckets begin where those of one distance each end.
-    let distance = config.usize("relative_attention_max_distance", 128, buckets / 2 + 1..=1 << 16)?;
+    let distance = config.usize("relative_attention_max_distance", 128, count / 2 + 1..=1 << 16)?;
     Ok(Stack {
         layers: config.usize("num_layers", 6, bounds::LAYERS)?,
         width: config.usize("d_model", 512, bounds::WIDTH)?,
@@ -43,7 +43,8 @@ fn stack(config: &Config) -> Result<Stack> {
         ffn: config.usize("d_ff", 2048, bounds::FFN)?,
         norm: Norm { rms: true, eps: config.f32("layer_norm_epsilon", 1e-6, bounds::EPS)?, before: true },
         mlp: mlp(config)?,
-        position: Position::Buckets { buckets, distance },
+        position: Position::None,
+        buckets: Some(Buckets { count, distance }),
         biases: Biases::NONE,
         final_norm: true,
         ..Stack::default()

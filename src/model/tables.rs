@@ -1,7 +1,7 @@
 //! Tensors that no checkpoint holds, or not so: tables of positions, made on the host in f64, since WGSL promises its
 //! `cos` and `sin` only to 2^-11.
 
-use super::arch::RopeScaling;
+use super::arch::{Buckets, RopeScaling};
 use crate::Result;
 use crate::weights::HostTensor;
 
@@ -62,19 +62,19 @@ pub(super) fn sinusoids(positions: usize, first: usize, dims: usize, closed: boo
 
 /// T5's bias `[heads, 2 distance + 1]`, key position minus query position from `-distance` to `distance`, out of the
 /// stored `[buckets, heads]`.
-pub(super) fn bucket_table(stored: &[f32], heads: usize, buckets: usize, distance: usize, causal: bool) -> Vec<f32> {
+pub(super) fn bucket_table(stored: &[f32], heads: usize, buckets: Buckets, causal: bool) -> Vec<f32> {
     let column = |h: usize| {
-        let reach = distance as i64;
-        (-reach..=reach).map(move |far| stored[bucket(far, buckets, distance, causal) * heads + h])
+        let reach = buckets.distance as i64;
+        (-reach..=reach).map(move |far| stored[bucket(far, buckets, causal) * heads + h])
     };
     (0..heads).flat_map(column).collect()
 }
 
 /// The bucket of a distance (Raffel et al. 2019, and the code of T5).
-fn bucket(far: i64, buckets: usize, distance: usize, causal: bool) -> usize {
+fn bucket(far: i64, Buckets { count, distance }: Buckets, causal: bool) -> usize {
     let (buckets, base) = match (causal, far > 0) {
-        (true, _) => (buckets, 0),
-        (false, later) => (buckets / 2, if later { buckets / 2 } else { 0 }),
+        (true, _) => (count, 0),
+        (false, later) => (count / 2, if later { count / 2 } else { 0 }),
     };
     let far = if causal { (-far).max(0) } else { far.abs() } as usize;
     let exact = buckets / 2;
@@ -93,7 +93,7 @@ mod tests {
     /// Of T5's own 32 buckets up to 128: see `tests/golden/` for tables as a whole.
     #[test]
     fn buckets_widen_and_end() {
-        let of = |far, causal| bucket(far, 32, 128, causal);
+        let of = |far, causal| bucket(far, Buckets { count: 32, distance: 128 }, causal);
         assert_eq!([0, -1, -7, -8, -11, -12, -127, -5000].map(|far| of(far, false)), [0, 1, 7, 8, 8, 9, 15, 15]);
         assert_eq!([1, 7, 8, 128].map(|far| of(far, false)), [17, 23, 24, 31]);
         assert_eq!([3, 0, -15, -16, -128, -5000].map(|far| of(far, true)), [0, 0, 15, 16, 31, 31]);

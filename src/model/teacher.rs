@@ -154,9 +154,9 @@ impl Model {
         let names: Vec<String> = all.iter().map(|output| output.name.clone()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         for chunk in chunks {
-            let step = target.batch.step(&target.stack.position, &target.rows, chunk.clone());
+            let step = target.batch.step(target.stack, &target.rows, chunk.clone());
             let step = step.with_memory(&memory[chunk.clone()]);
-            let encode = source.map(|s| s.batch.step(&s.stack.position, &s.rows, chunk.clone()));
+            let encode = source.map(|s| s.batch.step(s.stack, &s.rows, chunk.clone()));
             let steps = encode.iter().map(|step| (Role::Full, step)).chain([(Role::Prefill, &step)]);
             let tensors = run.steps(&steps.collect::<Vec<_>>(), &names).await?;
             all.iter_mut().zip(&tensors).for_each(|(output, tensor)| output.spread(chunk.clone(), tensor));

@@ -63,7 +63,7 @@ pub(super) fn arch(config: &Config, checkpoint: &Checkpoint) -> Result<Arch> {
 }
 
 fn names(arch: &Arch, checkpoint: &Checkpoint) -> Vec<(String, Source)> {
-    let Names { list, copies, .. } = bert::names(arch, checkpoint, &super::task::BERT);
+    let Names { list, copies, .. } = super::modules::names(arch, checkpoint, &super::task::BERT, &bert::MODULES);
     assert!(copies.is_empty());
     list
 }
@@ -193,7 +193,10 @@ fn every_spelling_gives_the_same_tensors() {
             assert_eq!(tensor.shape, expected(name), "{name}");
         }
         let taken = |name: &str| names.iter().any(|(_, source)| source.parts().any(|part| part == name));
-        assert_eq!(checkpoint.names().find(|name| !taken(name) && !bert::known_unused(name)), None);
+        assert_eq!(
+            checkpoint.names().find(|name| !taken(name) && !super::modules::known_unused(name, &super::task::BERT)),
+            None
+        );
     }
 }
 

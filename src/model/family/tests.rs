@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::graph::Kind;
 use crate::kernel::Role;
-use crate::model::arch::{Activation, Arch, Biases, Head, Position, RopeScaling, Stack};
+use crate::model::arch::{Activation, Arch, Biases, Buckets, Embed, Head, Norm, Position, RopeScaling, Stack};
 use crate::model::config::Config;
 use crate::model::family::{FAMILIES, Family};
 use crate::model::forward::{Outputs, Sizes, graph};
@@ -26,6 +26,10 @@ fn read(config: &Value) -> Result<Arch> {
 
 fn decoder(config: &Value) -> Stack {
     read(config).unwrap().decoder.unwrap()
+}
+
+fn encoder(config: &Value) -> Stack {
+    read(config).unwrap().encoder.unwrap()
 }
 
 /// A small configuration of a family, with keys of its own.
@@ -82,6 +86,73 @@ fn windows_are_read() {
 }
 
 #[test]
+fn both_dialects_of_two_ropes_are_read() {
+    let rope = |theta| (theta, RopeScaling::None);
+    let ropes = |more| {
+        let stack = encoder(&small("modernbert", more));
+        let Position::Rope { theta, max: 64, scaling } = stack.position else { panic!("{:?}", stack.position) };
+        [(theta, scaling), stack.local_rope.unwrap()]
+    };
+    assert_eq!(ropes(json!({})), [rope(160_000.0), rope(10_000.0)]);
+    assert_eq!(ropes(json!({"global_rope_theta": 5e4, "local_rope_theta": 20.0})), [rope(5e4), rope(20.0)]);
+    assert_eq!(ropes(json!({"global_rope_theta": 5e4, "local_rope_theta": null})), [rope(5e4), rope(5e4)]);
+    let linear = json!({"rope_type": "linear", "factor": 4.0, "rope_theta": 7.0});
+    let new = json!({"rope_parameters": {"full_attention": linear, "sliding_attention": {"rope_theta": 8.0}}});
+    assert_eq!(ropes(new), [(7.0, RopeScaling::Linear(4.0)), rope(8.0)]);
+    // What one dialect leaves open, the other's key or the default says.
+    let open = json!({"rope_parameters": {"full_attention": {"rope_type": "default"}}, "global_rope_theta": 9.0});
+    assert_eq!(ropes(open), [rope(9.0), rope(10_000.0)]);
+    let both = json!({"rope_scaling": {"type": "linear", "factor": 4.0}});
+    assert_eq!(ropes(both).map(|(_, scaling)| scaling), [RopeScaling::Linear(4.0); 2]);
+}
+
+#[test]
+fn modernberts_windows_are_half_as_wide_as_told() {
+    let windows = |more| encoder(&small("modernbert", more)).windows;
+    assert_eq!(windows(json!({})), [None, Some(64), Some(64)]);
+    assert_eq!(windows(json!({"global_attn_every_n_layers": 2, "local_attention": 7})), [None, Some(3), None]);
+    assert_eq!(windows(json!({"global_attn_every_n_layers": 1})), [None; 3]);
+    let types = ["sliding_attention", "sliding_attention", "full_attention"];
+    assert_eq!(windows(json!({"layer_types": types, "local_attention": 6})), [Some(3), Some(3), None]);
+}
+
+#[test]
+fn encoders_differ_as_they_should() {
+    let plain = encoder(&small("modernbert", json!({"norm_eps": 0.25})));
+    assert_eq!((plain.norm, plain.mlp.gated), (Norm { rms: false, eps: 0.25, before: true }, true));
+    assert_eq!((plain.embed_norm, plain.first_norm, plain.final_norm), (true, false, true));
+    assert_eq!((plain.biases, plain.mlp.act), (Biases::NONE, Activation::Gelu));
+    let biased = |key: &str| encoder(&small("modernbert", json!({key: true}))).biases;
+    assert_eq!(biased("attention_bias"), Biases { qkv: true, out: true, ..Biases::NONE });
+    assert_eq!(biased("mlp_bias"), Biases { mlp: true, ..Biases::NONE });
+    assert_eq!(biased("norm_bias"), Biases { norm: true, ..Biases::NONE });
+
+    // The id that positions do not count is 1, whatever pads; token types there are none, whatever the configuration says.
+    let mpnet = read(&small("mpnet", json!({"pad_token_id": 4, "type_vocab_size": 2}))).unwrap();
+    assert_eq!((mpnet.pad_token, &mpnet.embed), (Some(4), &Embed { scale: 1.0, types: 0 }));
+    let stack = mpnet.encoder.unwrap();
+    assert_eq!(stack.position, Position::Learned { max: 62, offset: 2, pads: Some(1) });
+    assert_eq!((stack.buckets, stack.counts_apart()), (Some(Buckets { count: 32, distance: 128 }), true));
+
+    let electra = |more| read(&small("electra", more)).unwrap();
+    assert_eq!(electra(json!({"embedding_size": 24})).embed_width, None);
+    assert_eq!(electra(json!({})).embed_width, Some(128));
+    let stack = encoder(&json!({"model_type": "electra"}));
+    assert_eq!((stack.layers, stack.width, stack.heads, stack.ffn), (12, 256, 4, 1024));
+
+    let albert = |more| read(&small("albert", more)).unwrap();
+    assert_eq!(albert(json!({"embedding_size": 24})).embed_width, Some(24));
+    let stack = encoder(&json!({"model_type": "albert"}));
+    assert_eq!((stack.width, stack.heads, stack.ffn, stack.mlp.act), (4096, 64, 16384, Activation::GeluTanh));
+    let groups = |layers, groups| {
+        let stack = encoder(&small("albert", json!({"num_hidden_layers": layers, "num_hidden_groups": groups})));
+        (0..layers).map(|i| stack.weights_of(i)).collect::<Vec<_>>()
+    };
+    assert_eq!((groups(4, 1), groups(4, 4)), (vec![0; 4], vec![0, 1, 2, 3]));
+    assert_eq!((groups(4, 2), groups(5, 2)), (vec![0, 0, 1, 1], vec![0, 0, 0, 1, 1]));
+}
+
+#[test]
 fn families_differ_as_they_should() {
     let qwen2 = decoder(&small("qwen2", json!({})));
     assert_eq!((qwen2.biases, qwen2.qk_norm), (Biases { qkv: true, ..Biases::NONE }, false));
@@ -90,7 +161,7 @@ fn families_differ_as_they_should() {
     assert_eq!((qwen3.biases, qwen3.qk_norm, qwen3.head_dim), (Biases::NONE, true, 128));
     let llama = small("llama", json!({"attention_bias": true, "num_key_value_heads": null, "head_dim": 8}));
     let stack = decoder(&llama);
-    assert_eq!((stack.biases, stack.kv_heads, stack.head_dim), (Biases { mlp: false, ..Biases::ALL }, 4, 8));
+    assert_eq!((stack.biases, stack.kv_heads, stack.head_dim), (Biases { qkv: true, out: true, ..Biases::NONE }, 4, 8));
     assert_eq!(stack.scale, 1.0 / 8f32.sqrt());
 
     let bart = read(&small("bart", json!({}))).unwrap();
@@ -150,6 +221,25 @@ fn absurd_values_and_variants_are_refused() {
         ("distilbert", json!({"n_heads": 5}), "dim is 768 with n_heads of 5"),
         ("distilbert", json!({"activation": "gelu_wide"}), "gelu_wide"),
         ("bart", json!({"decoder_attention_heads": 5}), "decoder_attention_heads"),
+        ("mpnet", json!({"relative_attention_num_buckets": 16}), "relative_attention_num_buckets = 16"),
+        ("mpnet", json!({"max_position_embeddings": 2}), "expected more than pad_token_id + 1 = 2"),
+        ("mpnet", json!({"num_attention_heads": 5}), "num_attention_heads of 5"),
+        ("electra", json!({"embedding_size": 0}), "embedding_size is 0"),
+        ("electra", json!({"is_decoder": true}), "is_decoder"),
+        ("albert", json!({"embedding_size": "wide"}), "embedding_size"),
+        ("albert", json!({"num_hidden_groups": 4}), "num_hidden_groups is 4, expected a whole number from 1 to 3"),
+        ("albert", json!({"inner_group_num": 2}), "only groups of one layer are"),
+        ("modernbert", json!({"local_attention": 0}), "local_attention"),
+        ("modernbert", json!({"global_attn_every_n_layers": 0}), "global_attn_every_n_layers"),
+        ("modernbert", json!({"layer_types": ["full_attention"]}), "layer_types"),
+        ("modernbert", json!({"classifier_pooling": "max"}), "expected cls or mean"),
+        ("modernbert", json!({"classifier_pooling": 1}), "a string"),
+        ("modernbert", json!({"classifier_activation": "wiggle"}), "wiggle"),
+        ("modernbert", json!({"norm_bias": 1}), "norm_bias"),
+        ("modernbert", json!({"num_attention_heads": 8}), "even width"),
+        ("modernbert", json!({"local_rope_theta": 0}), "local_rope_theta"),
+        ("modernbert", json!({"rope_parameters": {"full_attention": 1}}), "full_attention is 1, expected an object"),
+        ("modernbert", json!({"rope_parameters": {"full_attention": {"rope_type": "yarn"}}}), "yarn"),
     ];
     for (family, more, says) in cases {
         let error = read(&small(family, more)).unwrap_err();
@@ -161,11 +251,13 @@ fn absurd_values_and_variants_are_refused() {
 proptest! {
     /// A valid configuration, changed anywhere, gives an error or an architecture whose graphs can be built.
     #[test]
-    fn changed_configurations_never_panic(family in 0usize..FAMILIES.len(), key in 0usize..40, value in values()) {
+    fn changed_configurations_never_panic(family in 0usize..FAMILIES.len(), key in 0usize..50, value in values()) {
         let mut config = small(FAMILIES[family].model_type, json!({
             "rope_theta": 1e4, "rope_scaling": null, "sliding_window": 4, "use_sliding_window": true,
             "max_window_layers": 1, "head_dim": 6, "feed_forward_proj": "gated-gelu", "num_decoder_layers": 2,
-            "relative_attention_num_buckets": 8, "relative_attention_max_distance": 20, "scale_embedding": true,
+            "relative_attention_num_buckets": 32, "relative_attention_max_distance": 20, "scale_embedding": true,
+            "embedding_size": 12, "num_hidden_groups": 2, "inner_group_num": 1, "local_attention": 6, "local_rope_theta": 9.0,
+            "global_attn_every_n_layers": 2, "classifier_pooling": "mean", "norm_bias": true,
         }));
         let key = config.as_object().unwrap().keys().filter(|key| *key != "model_type").nth(key).cloned();
         config[key.unwrap_or("other".into())] = value;

@@ -3,36 +3,37 @@
 use super::Builder;
 use crate::graph::{Rows, Tensor};
 use crate::kernel::{Matmul, Pool};
-use crate::model::arch::{Activation, Head, Norm, PoolMode, Task, TaskKind};
-use crate::weights::DType;
+use crate::model::arch::{Activation, Head, PoolMode, Stack, Task, TaskKind};
 
 impl Builder<'_> {
     /// BERT's pooler.
     pub(super) fn pooler(&mut self, x: Tensor) -> Tensor {
-        let first = self.first("pooler.first", x);
+        let first = self.pool("pooler.first", x, PoolMode::Cls);
         let y = self.g.persistent("pooler", Rows::SEQUENCES, x.cols());
         self.linear_into("pooler", true, first, y, Activation::Tanh, None);
         y
     }
 
-    /// Each sequence's first token.
-    fn first(&mut self, at: &str, x: Tensor) -> Tensor {
+    /// A row for each sequence.
+    fn pool(&mut self, at: &str, x: Tensor, mode: PoolMode) -> Tensor {
         let y = self.g.transient(at, Rows::SEQUENCES, x.cols());
-        self.g.push(at, Pool { x, y, mode: PoolMode::Cls, normalize: false });
+        self.g.push(at, Pool { x, y, mode, normalize: false });
         y
     }
 
     /// The logits of a task.
-    pub(super) fn task(&mut self, task: Task, norm: Norm, x: Tensor, pooler: Option<Tensor>) {
+    pub(super) fn task(&mut self, task: Task, stack: &Stack, x: Tensor, pooler: Option<Tensor>) {
         let mut h = match (task.kind, task.dense, pooler) {
             (TaskKind::Sequence, None, Some(pooler)) => pooler,
-            (TaskKind::Sequence, ..) => self.first("head.first", x),
+            (TaskKind::Sequence, ..) => self.pool("head.first", x, task.pool),
             _ => x,
         };
-        if let Some(act) = task.dense {
-            h = self.linear("head.dense", true, h, x.cols(), act, None);
-            if task.kind == TaskKind::Words {
-                h = self.norm("head.norm", norm, h);
+        if let Some(dense) = task.dense {
+            // The table of words is as wide as their embeddings.
+            let narrow = self.arch.embed_width.filter(|_| task.kind == TaskKind::Words);
+            h = self.linear("head.dense", dense.bias, h, narrow.unwrap_or(x.cols()), dense.act, None);
+            if dense.norm {
+                h = self.norm("head.norm", stack, h);
             }
         }
         self.logits(h, task.labels);
@@ -44,7 +45,7 @@ impl Builder<'_> {
         let name = if self.arch.head == Head::Tied { "embed.word.weight" } else { "head.weight" };
         let w = self.table(name, cols, x.cols());
         let y = self.g.persistent("logits", rows, cols);
-        let bias = self.arch.head_bias.then(|| self.g.weight("head.bias", 1, cols, DType::F32));
+        let bias = self.arch.head_bias.then(|| self.vector("head.bias", cols));
         self.g.push("head", Matmul { role: self.role, bias, ..Matmul::new(x, w, y) });
         y
     }

@@ -3,7 +3,7 @@
 use super::Builder;
 use crate::graph::{Rows, Tensor};
 use crate::kernel::{Matmul, Pool};
-use crate::model::arch::{Activation, Head, Norm, PoolMode, Task, TaskKind};
+use crate::model::arch::{Activation, Head, Norm, PoolMode, Stack, Task, TaskKind};
 use crate::weights::DType;
 
 impl Builder<'_> {
@@ -20,6 +20,14 @@ impl Builder<'_> {
         let y = self.g.transient(at, Rows::SEQUENCES, x.cols());
         self.g.push(at, Pool { x, y, mode: PoolMode::Cls, normalize: false });
         y
+    }
+
+    /// The logits of masked words where each sequence of the step begins, in rows that an encoder's pass has left.
+    pub(super) fn picked_words(&mut self, encoder: &Stack) {
+        let Some(task) = self.arch.task.filter(|task| task.kind == TaskKind::Words) else { return };
+        let x = self.g.persistent("hidden", Rows::TOKENS, encoder.width);
+        let first = self.first("head.first", x);
+        self.task(task, encoder.norm, first, None);
     }
 
     /// The logits of a task.

@@ -58,7 +58,7 @@ pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
     let top = task::some(args.top_k.unwrap_or(usize::MAX))?;
     // Pairs that are given as arguments are two texts each.
     let by_two = args.pairs && !args.texts.is_empty();
-    if by_two && args.texts.len() % 2 != 0 {
+    if by_two && !args.texts.len().is_multiple_of(2) {
         let why = format!("--pairs takes texts two by two; {} were given", args.texts.len());
         return Err(Failure::new(why));
     }

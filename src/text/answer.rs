@@ -155,15 +155,12 @@ fn probabilities(logits: &[f32], column: usize, eligible: &[bool]) -> Vec<f64> {
 /// The best spans of at most so many tokens, the best first. None begins or ends with the first token, which stands for no
 /// answer.
 fn candidates(starts: &[f64], ends: &[f64], longest: usize, most: usize) -> Vec<Candidate> {
-    let mut all = Vec::new();
-    for first in 1..starts.len() {
-        for last in first..ends.len().min(first.saturating_add(longest)) {
-            let score = starts[first] * ends[last];
-            if score > 0.0 {
-                all.push(Candidate { first, last, score });
-            }
-        }
-    }
+    let spans = |(first, &start): (usize, &f64)| {
+        let ends = ends.iter().enumerate().skip(first).take(longest);
+        ends.map(move |(last, &end)| Candidate { first, last, score: start * end })
+    };
+    let mut all: Vec<Candidate> = starts.iter().enumerate().skip(1).flat_map(spans).collect();
+    all.retain(|candidate| candidate.score > 0.0);
     all.sort_by(|a, b| b.score.total_cmp(&a.score));
     all.truncate(most);
     all

@@ -36,12 +36,13 @@ impl Model {
     }
 
     /// The labels of each pair of texts, for example of a premise and a hypothesis. Of a pair beyond the model's limit the longer
-    /// text is cut first.
+    /// text is cut first. A pair whose second text is empty is the first by itself, as the pipeline has it.
     ///
     /// # Errors
     /// As [`Self::classify`]; [`crate::Error::Unsupported`] where the folder's tokenizer knows no pairs.
     pub async fn classify_pairs(&self, pairs: &[(&str, &str)]) -> Result<Vec<Classified>> {
-        let pairs: Vec<_> = pairs.iter().map(|&(first, second)| (first, Some(second))).collect();
+        let pairs = pairs.iter().map(|&(first, second)| (first, Some(second).filter(|text| !text.is_empty())));
+        let pairs: Vec<_> = pairs.collect();
         self.classified(&pairs).await
     }
 

@@ -129,7 +129,8 @@ def fill(pipe, mask):
 def classify(pipe):
     texts = ["I like the café.", "nobody likes it, isn't it?", "", "\U0001F980 is not in the vocabulary", "Paris"]
     out = [dict(text=text, labels=pipe(text, top_k=None)) for text in texts]
-    pairs = [("A happy person", "is sunny"), ("Where did she study?", "She studied physics at Leipzig."), ("", "a")]
+    pairs = [("A happy person", "is sunny"), ("Where did she study?", "She studied physics at Leipzig."), ("", "a"),
+             ("A happy person", "")]
     long = dict(text=LONG[:120], text_pair=LONG)
     out += [dict(text=a, pair=b, labels=pipe(dict(text=a, text_pair=b), top_k=None)) for a, b in pairs]
     out.append(dict(text=long["text"], pair=long["text_pair"], cut=True, labels=pipe(long, top_k=None, truncation=True)))

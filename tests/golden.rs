@@ -306,7 +306,7 @@ fn a_head_that_is_wrong_is_refused() {
     refusal("bert-sequence", &without("classifier.bias"), json!({}), "classifier.bias");
     refusal("bert-sequence", &without("bert.pooler.dense.bias"), json!({}), "bert.pooler.dense.bias");
     refusal("roberta-sequence", &without("classifier.dense.weight"), json!({}), "classifier.dense.weight");
-    refusal("bert-sequence", &same, json!({"id2label": {"0": "a", "1": "b"}}), "expected shape [2, 24]");
+    refusal("bert-sequence", &same, json!({"id2label": {"0": "a", "1": "b"}}), "id2label makes 2 labels");
     refusal("bert-sequence", &same, json!({"id2label": {}}), "id2label is {}");
     refusal("bert-sequence", &same, json!({"id2label": ["a"]}), "an object with a name for each label");
     refusal("bert-tokens", &same, json!({"num_labels": 0}), "num_labels is 0");

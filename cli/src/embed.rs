@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use serde::Serialize;
 use wgformer::blocking::block_on;
-use wgformer::model::forward::Sizes;
+use wgformer::model::forward::{Outputs, Sizes};
 use wgformer::model::{Blueprint, Model};
 use wgformer::{Capacity, Plan, Role};
 
@@ -47,7 +47,8 @@ pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
     let limit = blueprint.sentence().max_tokens(blueprint.arch());
     let texts = input::texts(args.texts, device.quiet);
     let first = texts.recv().map_err(|_| input::none())?;
-    let model = load(device, blueprint)?;
+    let outputs = blueprint.embedding();
+    let model = load(device, blueprint, outputs)?;
     let hidden = device.quiet || std::io::stdout().is_terminal();
     let bar = progress(None, "texts embedded", hidden);
     let most = args.batch_size as usize;
@@ -87,19 +88,19 @@ fn read(
     })
 }
 
-/// The model, ready to embed. What takes time is done side by side: the tokenizer is parsed while a device is opened, and
+/// The model, ready for some outputs. What takes time is done side by side: the tokenizer is parsed while a device is opened, and
 /// kernels are compiled while weights are loaded.
-fn load(device: &device::Args, blueprint: Blueprint) -> Result<Model, Failure> {
+pub fn load(device: &device::Args, blueprint: Blueprint, outputs: Outputs) -> Result<Model, Failure> {
     let opened = std::thread::scope(|scope| {
         let tokenizer = scope.spawn(|| blueprint.text_tokenizer().map(drop));
         let opened = device.choose();
-        // A folder that cannot embed says so before anything is said of a device.
+        // A folder without a tokenizer says so before anything is said of a device.
         joined(tokenizer.join())??;
         opened
     })?;
     device.tell(&opened);
     let Some(gpu) = opened.gpu() else { return opened.model(blueprint) };
-    let graph = blueprint.graph(Role::Full, blueprint.embedding(), Sizes::default());
+    let graph = blueprint.graph(Role::Full, outputs, Sizes::default());
     let plan = Plan::compile(gpu.caps(), &graph, Role::Full, Capacity::packed(1, 1))?;
     std::thread::scope(|scope| {
         let kernels = scope.spawn(|| gpu.prepare([&plan]));

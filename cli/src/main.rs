@@ -1,11 +1,14 @@
 //! The command line of wgformer: `wgformer --help`.
 
+mod answer;
 mod attend;
 mod bench;
 mod builtin;
 mod chat;
+mod classify;
 mod device;
 mod embed;
+mod fill_mask;
 mod forward;
 mod generate;
 mod hush;
@@ -13,6 +16,9 @@ mod info;
 mod input;
 mod output;
 mod plan;
+mod rerank;
+mod tag;
+mod task;
 mod translate;
 mod verify;
 mod wgsl;
@@ -40,6 +46,12 @@ enum Command {
     Translate(translate::Args),
     Generate(generate::Args),
     Embed(embed::Args),
+    #[command(visible_alias = "similarity")]
+    Rerank(rerank::Args),
+    FillMask(fill_mask::Args),
+    Classify(classify::Args),
+    Tag(tag::Args),
+    Answer(answer::Args),
     Forward(forward::Args),
     Attend(attend::Args),
     Verify(verify::Args),
@@ -56,6 +68,11 @@ fn main() -> ExitCode {
         Command::Translate(args) => translate::run(&cli.device, args),
         Command::Generate(args) => generate::run(&cli.device, args),
         Command::Embed(args) => embed::run(&cli.device, args),
+        Command::Rerank(args) => rerank::run(&cli.device, args),
+        Command::FillMask(args) => fill_mask::run(&cli.device, args),
+        Command::Classify(args) => classify::run(&cli.device, args),
+        Command::Tag(args) => tag::run(&cli.device, args),
+        Command::Answer(args) => answer::run(&cli.device, args),
         Command::Forward(args) => forward::run(&cli.device, args),
         Command::Attend(args) => attend::run(&cli.device, args),
         Command::Verify(args) => verify::run(&cli.device, args),

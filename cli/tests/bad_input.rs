@@ -255,7 +255,21 @@ fn other_commands() {
 fn help() {
     let top = wgformer(&["--help"]);
     let listed = String::from_utf8(top.stdout).expect("UTF-8");
-    for command in ["embed", "forward", "attend", "verify", "bench", "info", "plan", "wgsl"] {
+    for command in [
+        "embed",
+        "rerank",
+        "fill-mask",
+        "classify",
+        "tag",
+        "answer",
+        "forward",
+        "attend",
+        "verify",
+        "bench",
+        "info",
+        "plan",
+        "wgsl",
+    ] {
         assert!(listed.contains(&format!("  {command} ")), "{command} in {listed}");
         let out = wgformer(&[command, "--help"]);
         let help = String::from_utf8(out.stdout).expect("UTF-8");

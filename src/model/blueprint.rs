@@ -8,6 +8,7 @@ use super::arch::{Arch, Position, Stack};
 use super::config::Config;
 use super::family::Family;
 use super::forward::{Outputs, Sizes, graph};
+use super::labels::Labels;
 use super::names::{self, Source};
 use super::sentence::SentenceConfig;
 use super::tables;
@@ -24,6 +25,7 @@ pub struct Blueprint {
     family: &'static Family,
     arch: Arch,
     sentence: SentenceConfig,
+    labels: Labels,
     generation: Settings,
     checkpoint: Checkpoint,
     sources: HashMap<String, Source>,
@@ -99,6 +101,7 @@ impl Blueprint {
         let sources = (family.names)(&arch, &checkpoint).list.into_iter().collect();
         let this = Self {
             family,
+            labels: Labels::read(config, &arch, &sentence)?,
             arch,
             sentence,
             generation: Settings::read(generation.as_ref(), config)?,
@@ -132,6 +135,11 @@ impl Blueprint {
     /// Pooling, normalisation and length, where the folder is a sentence-transformers one.
     pub fn sentence(&self) -> &SentenceConfig {
         &self.sentence
+    }
+
+    /// What the labels of a classifier are called, and how its logits become scores.
+    pub fn labels(&self) -> &Labels {
+        &self.labels
     }
 
     /// The files that say how text becomes ids, those that there are.

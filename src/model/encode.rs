@@ -166,6 +166,6 @@ fn spread_sequences(out: &mut [f32], width: usize, rows: &[Vec<usize>], chunk: R
 }
 
 /// What the largest chunk needs.
-fn capacity(chunks: &[Range<usize>], lengths: &[usize]) -> Capacity {
+pub(super) fn capacity(chunks: &[Range<usize>], lengths: &[usize]) -> Capacity {
     Capacity::packed(most_tokens(chunks, lengths), most_sequences(chunks))
 }

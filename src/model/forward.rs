@@ -63,7 +63,8 @@ pub struct Sizes {
 
 /// The graph of one role: `Full` is the encoder's pass (with a decoder too, it ends in the cross keys and values),
 /// `Prefill` and `Decode` are the decoder's, and end in `logits` and, unless they are whole, in the greedy `ids`. Empty where
-/// [`Arch::roles`] lacks the role.
+/// [`Arch::roles`] lacks the role, but for `Prefill` of an encoder with a head for masked words: that head by itself, over the
+/// first of each sequence's rows that `Full` left in `hidden`.
 pub fn graph(arch: &Arch, role: Role, outputs: Outputs, sizes: Sizes, dtype: &dyn Fn(&str) -> DType) -> Graph {
     let mut b = Builder { g: Graph::new(), arch, role, outputs, sizes, dtype, layer: 0 };
     match (role, &arch.encoder, &arch.decoder) {
@@ -79,6 +80,7 @@ pub fn graph(arch: &Arch, role: Role, outputs: Outputs, sizes: Sizes, dtype: &dy
             let x = b.stack("decoder", decoder, encoder.as_ref());
             b.decoder_outputs(x, decoder);
         }
+        (Role::Prefill, Some(encoder), None) if outputs.task => b.picked_words(encoder),
         _ => {}
     }
     b.g

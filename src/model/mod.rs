@@ -16,7 +16,9 @@ mod fairseq;
 mod family;
 pub mod forward;
 mod gpt2;
+pub mod labels;
 mod llama;
+mod logits;
 mod m2m100;
 mod marian;
 mod mistral;
@@ -42,6 +44,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use blueprint::{Blueprint, Files};
 pub use encode::Encoded;
+pub use logits::Sequence;
 pub use padded::Padded;
 pub use tables::rope_table;
 pub use teacher::Forced;

@@ -52,6 +52,8 @@ pub struct SentenceConfig {
     pub max_length: Option<usize>,
     /// Whether texts are lower-cased before the tokenizer sees them.
     pub lower_case: bool,
+    /// The function after a cross-encoder's logits, by its name in PyTorch.
+    pub activation: Option<String>,
 }
 
 /// Gives the text of a file by its path below the model's folder; `None` when there is none.
@@ -74,12 +76,13 @@ impl SentenceConfig {
     /// [`Error::Config`] when a file is damaged, absurd, or names a path outside of the folder; [`Error::Unsupported`]
     /// for modules and pooling modes that this version cannot run.
     pub fn from_files(read: ReadFile<'_>) -> Result<Self> {
-        check_root(read)?;
+        let root = read_root(read)?;
         let mut this = match read(Path::new(MODULES))? {
-            Some(text) => from_modules(read, &Module::list(&text)?)?,
+            Some(text) => from_modules(read, &Module::list(&text)?, root.crosses)?,
             None => Self::default(),
         };
         this.read_transformer(read)?;
+        this.activation = root.activation;
         Ok(this)
     }
 
@@ -153,11 +156,18 @@ impl Module {
     }
 }
 
-fn from_modules(read: ReadFile<'_>, modules: &[Module]) -> Result<SentenceConfig> {
+fn from_modules(read: ReadFile<'_>, modules: &[Module], crosses: bool) -> Result<SentenceConfig> {
     if let Some(other) =
         modules.iter().find(|module| !matches!(module.kind(), Some("Transformer" | "Pooling" | "Normalize")))
     {
         return Err(other.unsupported());
+    }
+    match modules {
+        // A cross-encoder's Transformer has a head.
+        [own] if crosses && own.kind() == Some("Transformer") => {
+            return Ok(SentenceConfig { transformer: own.path.clone(), ..SentenceConfig::default() });
+        }
+        _ => {}
     }
     let [transformer, pooling, rest @ ..] = modules else {
         let why = format!("has {} modules, expected a Transformer and a Pooling", modules.len());
@@ -216,19 +226,30 @@ fn old_pooling(config: &Config) -> Result<Vec<Named>> {
     Ok(modes)
 }
 
-/// Refuses folders whose vectors would silently differ: of other kinds of model, or with a prompt before each text.
-fn check_root(read: ReadFile<'_>) -> Result<()> {
+/// What the root file says.
+#[derive(Default)]
+struct Root {
+    /// It is a cross-encoder.
+    crosses: bool,
+    activation: Option<String>,
+}
+
+/// Refuses folders whose answers would silently differ: of other kinds of model, or with a prompt before each text.
+fn read_root(read: ReadFile<'_>) -> Result<Root> {
     let Some(config) = read_config(read, Path::new(ROOT))? else {
-        return Ok(());
+        return Ok(Root::default());
     };
-    if config.str("model_type")?.unwrap_or("SentenceTransformer") != "SentenceTransformer" {
-        return Err(config.unsupported("model_type", "only SentenceTransformer is"));
-    }
+    let crosses = match config.str("model_type")? {
+        None | Some("SentenceTransformer") => false,
+        Some("CrossEncoder") => true,
+        _ => return Err(config.unsupported("model_type", "only SentenceTransformer and CrossEncoder are")),
+    };
+    let root = Root { crosses, activation: config.str("activation_fn")?.map(str::to_owned) };
     let Some(name) = config.str("default_prompt_name")? else {
-        return Ok(());
+        return Ok(root);
     };
     match config.get("prompts").and_then(|prompts| prompts.get(name)?.as_str()) {
-        Some("") => Ok(()),
+        Some("") => Ok(root),
         _ => Err(config.unsupported("default_prompt_name", "set it to null and put the prompt before each text")),
     }
 }

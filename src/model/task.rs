@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::arch::{Activation, Arch, Dense, Head, PoolMode, Task, TaskKind};
-use super::config::{Config, bounds};
+use super::config::{Config, bounds, config_error};
 use super::names::{Names, Source, below};
 use crate::Result;
 use crate::weights::Checkpoint;
@@ -144,7 +144,8 @@ pub(super) fn read(config: &Config, checkpoint: &Checkpoint, heads: &Heads, arch
             (arch.vocab, config.head(checkpoint, [&table, &word], true)?)
         }
         TaskKind::Answer => (2, Head::Untied),
-        TaskKind::Sequence | TaskKind::Tokens => (labels(config)?, Head::Untied),
+        TaskKind::Sequence => (labels(config, checkpoint, heads.sequence)?, Head::Untied),
+        TaskKind::Tokens => (labels(config, checkpoint, TOKENS)?, Head::Untied),
     };
     let pooler = arch.pooler || kind == TaskKind::Sequence && dense.is_none();
     let task = Some(Task { kind, labels, dense, pool: PoolMode::Cls });
@@ -169,11 +170,26 @@ fn class(config: &Config, classes: &Value) -> Result<Option<TaskKind>> {
     Ok(names.first().and_then(|name| CLASSES.iter().find(|(end, _)| name.ends_with(end))).map(|&(_, kind)| kind))
 }
 
-/// How many labels there are: two where nothing says otherwise.
-fn labels(config: &Config) -> Result<usize> {
-    let Some(names) = config.get("id2label") else { return config.usize("num_labels", 2, bounds::VOCAB) };
-    let count = names.as_object().map(Map::len).filter(|count| bounds::VOCAB.contains(count));
-    count.ok_or_else(|| config.wrong("id2label", names, "an object with a name for each label"))
+/// How many labels there are: two where nothing says otherwise. The classifier has a row for each.
+fn labels(config: &Config, checkpoint: &Checkpoint, module: &str) -> Result<usize> {
+    let (key, count) = match config.get("id2label") {
+        None => ("num_labels", config.usize("num_labels", 2, bounds::VOCAB)?),
+        Some(names) => {
+            let count = names.as_object().map(Map::len).filter(|count| bounds::VOCAB.contains(count));
+            let wrong = || config.wrong("id2label", names, "an object with a name for each label");
+            ("id2label", count.ok_or_else(wrong)?)
+        }
+    };
+    let table = format!("{module}.weight");
+    match checkpoint.shape(&table) {
+        Ok(&[rows, _]) if rows != count => {
+            let why = format!(
+                "{key} makes {count} labels, but {table} has {rows} rows; fetch config.json and the weights from one place"
+            );
+            Err(config_error(config.file(), why))
+        }
+        _ => Ok(count),
+    }
 }
 
 /// The checkpoint's names of the head's tensors.

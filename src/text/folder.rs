@@ -9,6 +9,7 @@ use super::json::Json;
 use super::language::{Languages, Scheme};
 use super::pieces::Pieces;
 use super::sentencepiece::SentencePiece;
+use super::spans::Marks;
 use super::vocab::Vocab;
 use super::{Kind, Side, Tokenizer, byte_level, wordpiece};
 use crate::model::TokenizerFiles;
@@ -63,6 +64,18 @@ impl Settings {
         self.tokenizer.get(key).or_else(|| self.map.get(key)).and_then(content)
     }
 
+    /// Whether a special token takes the space before it.
+    fn takes_space(&self, key: &str) -> bool {
+        let token = self.tokenizer.get(key).or_else(|| self.map.get(key));
+        token.and_then(|token| token.get("lstrip")?.as_bool()).unwrap_or(false)
+    }
+
+    /// Whether the model is told which of two texts a token is of, as far as the tokenizer has a say in it.
+    pub fn typed(&self) -> bool {
+        let names = self.tokenizer.get("model_input_names").and_then(Value::as_array);
+        names.is_none_or(|names| names.iter().any(|name| name == "token_type_ids"))
+    }
+
     /// The special tokens that have no key, in order.
     fn additional(&self) -> impl Iterator<Item = &str> {
         let key = "additional_special_tokens";
@@ -107,28 +120,34 @@ fn content(token: &Value) -> Option<&str> {
 /// The tokenizer that these files are.
 pub fn tokenizer(files: &TokenizerFiles) -> Result<Tokenizer> {
     let settings = Settings::read(files)?;
+    let mut this = bare(files, &settings)?;
+    this.marks = Marks::of(&this, &settings);
+    Ok(this)
+}
+
+fn bare(files: &TokenizerFiles, settings: &Settings) -> Result<Tokenizer> {
     let has = |name| files.get(name).is_some();
     if let Some(json) = files.get("tokenizer.json") {
-        return json_tokenizer(json, &settings);
+        return json_tokenizer(json, settings);
     }
     if let Some(vocab) = files.text("vocab.txt")? {
         let json = wordpiece::tokenizer_json(vocab, files.text("tokenizer_config.json")?)?;
-        return json_tokenizer(&json, &settings);
+        return json_tokenizer(&json, settings);
     }
     if has("source.spm") {
-        return marian(files, &settings);
+        return marian(files, settings);
     }
     for name in ["spiece.model", "sentencepiece.bpe.model", "tokenizer.model"] {
         if let Some(bytes) = files.get(name) {
-            return sentencepiece(files, &settings, name, SentencePiece::from_bytes(bytes)?);
+            return sentencepiece(files, settings, name, SentencePiece::from_bytes(bytes)?);
         }
     }
     match (files.text("vocab.json")?, files.text("merges.txt")?) {
         (Some(vocab), Some(merges)) => {
-            json_tokenizer(&byte_level::tokenizer_json(vocab, merges, &settings)?, &settings)
+            json_tokenizer(&byte_level::tokenizer_json(vocab, merges, settings)?, settings)
         }
-        (Some(vocab), None) => characters(vocab, &settings),
-        _ if settings.model.get("grapheme_chars").is_some() => listed_characters(&settings),
+        (Some(vocab), None) => characters(vocab, settings),
+        _ if settings.model.get("grapheme_chars").is_some() => listed_characters(settings),
         _ => Err(Error::Tokenizer(
             "the model has none: no tokenizer.json, vocab.txt, SentencePiece model or vocab.json; fetch what it has, or \
              give ids instead of text"
@@ -138,7 +157,10 @@ pub fn tokenizer(files: &TokenizerFiles) -> Result<Tokenizer> {
 }
 
 fn json_tokenizer(json: &[u8], settings: &Settings) -> Result<Tokenizer> {
-    let json = Json::from_bytes(json)?;
+    let mut json = Json::from_bytes(json)?;
+    if let Some(mask) = settings.token("mask_token") {
+        json.add_mask(mask, settings.takes_space("mask_token"));
+    }
     let special = json.special();
     let of = |key, default| json.id(settings.token(key).unwrap_or(default));
     let (scheme, eos) = (settings.scheme(), of("eos_token", "</s>"));

@@ -4,27 +4,39 @@
 //! A folder's `tokenizer.json` is read by the `tokenizers` crate. Where there is none, older files are read here:
 //! SentencePiece models, `vocab.txt`, `vocab.json` with or without `merges.txt`, or the characters that `config.json` lists.
 
+mod answer;
 mod byte_level;
 mod characters;
+mod classify;
 mod embed;
+mod fill_mask;
 mod folder;
 mod json;
 mod language;
 mod pieces;
+mod rerank;
 mod sentencepiece;
 mod sorted;
+mod spans;
 mod stream;
+mod tag;
 mod vocab;
 pub mod wordpiece;
 
+pub use answer::{Answer, AnswerOptions, Answers};
+pub use classify::{Classified, Label};
 pub use embed::Embedded;
+pub use fill_mask::{Filled, Fillings};
 pub use language::TargetToken;
+pub use rerank::Ranked;
 pub use stream::Stream;
+pub use tag::{Aggregation, Entity, Tagged};
 
 use characters::Characters;
 use json::Json;
 use language::{Languages, Scheme};
 use pieces::Pieces;
+use spans::Marks;
 
 use crate::model::{Blueprint, TokenizerFiles};
 use crate::{Error, Result};
@@ -40,6 +52,9 @@ pub struct Tokenizer {
     max_tokens: usize,
     /// How many words the model has.
     vocab: usize,
+    /// How many types of tokens it tells apart.
+    types: usize,
+    marks: Marks,
     clean_up: bool,
 }
 
@@ -77,6 +92,8 @@ impl Tokenizer {
             languages: Languages::default(),
             max_tokens: usize::MAX,
             vocab: usize::MAX,
+            types: 1,
+            marks: Marks::default(),
             clean_up: false,
         }
     }
@@ -114,6 +131,7 @@ impl Tokenizer {
             Kind::Json(json) if sentence.lower_case => json.lower_case(),
             _ => {}
         }
+        this.types = blueprint.arch().embed.types;
         this.with_limits(sentence.max_tokens(blueprint.arch()), blueprint.arch().vocab)
     }
 
@@ -217,10 +235,15 @@ impl Tokenizer {
         self.fit(Tokens { ids, truncated })
     }
 
-    /// A tokenizer of another model shows in ids that this one does not have.
     fn fit(&self, tokens: Tokens) -> Result<Tokens> {
-        match tokens.ids.iter().find(|&&id| id as usize >= self.vocab) {
-            None => Ok(tokens),
+        self.fit_ids(&tokens.ids)?;
+        Ok(tokens)
+    }
+
+    /// A tokenizer of another model shows in ids that this one does not have.
+    fn fit_ids(&self, ids: &[u32]) -> Result<()> {
+        match ids.iter().find(|&&id| id as usize >= self.vocab) {
+            None => Ok(()),
             Some(id) => {
                 let why = format!(
                     "it gives the id {id}, but the model has {} words: this tokenizer does not fit this model; fetch both from one place",
@@ -241,7 +264,11 @@ impl Tokenizer {
             Kind::Pieces(pieces) => pieces.decode(ids),
             Kind::Characters(characters) => characters.decode(ids),
         };
-        Ok(if self.clean_up { clean_up(text) } else { text })
+        Ok(self.cleaned(text))
+    }
+
+    fn cleaned(&self, text: String) -> String {
+        if self.clean_up { clean_up(text) } else { text }
     }
 
     /// Decodes ids one by one, as they come.

@@ -21,6 +21,14 @@ impl Builder<'_> {
         y
     }
 
+    /// The logits of masked words where each sequence of the step begins, in rows that an encoder's pass has left.
+    pub(super) fn picked_words(&mut self, encoder: &Stack) {
+        let Some(task) = self.arch.task.filter(|task| task.kind == TaskKind::Words) else { return };
+        let x = self.g.persistent("hidden", Rows::TOKENS, encoder.width);
+        let first = self.pool("head.first", x, PoolMode::Cls);
+        self.task(task, encoder, first, None);
+    }
+
     /// The logits of a task.
     pub(super) fn task(&mut self, task: Task, stack: &Stack, x: Tensor, pooler: Option<Tensor>) {
         let mut h = match (task.kind, task.dense, pooler) {

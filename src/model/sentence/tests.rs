@@ -149,6 +149,18 @@ fn modules_are_checked() {
 }
 
 #[test]
+fn a_cross_encoder_is_a_transformer_by_itself() {
+    let mut files = old();
+    let path = "sentence_transformers.base.modules.transformer.Transformer";
+    files.insert("modules.json".into(), json!([module(path, "0_Transformer")]));
+    let root = json!({"model_type": "CrossEncoder", "activation_fn": "torch.nn.modules.linear.Identity"});
+    files.insert("config_sentence_transformers.json".into(), root);
+    let read = read(&files).unwrap();
+    assert_eq!(read.transformer, PathBuf::from("0_Transformer"));
+    assert_eq!(read.activation.as_deref(), Some("torch.nn.modules.linear.Identity"));
+}
+
+#[test]
 fn lengths_are_bounded_by_the_positions() {
     let checkpoint = crate::weights::Checkpoint::from_bytes(crate::weights::write_safetensors(&[]).unwrap()).unwrap();
     let config = Config::parse("config.json", r#"{"model_type": "bert", "max_position_embeddings": 100}"#).unwrap();

@@ -2,7 +2,7 @@
 
 mod common;
 
-use wgformer::bench::{bench, items};
+use wgformer::bench::{bench, contests, items};
 use wgformer::model::Blueprint;
 use wgformer::model::forward::{Outputs, Sizes};
 use wgformer::{Capacity, Context, Error, Plan, Role, Session, Step, Weights};
@@ -49,6 +49,23 @@ fn what_is_wrong_is_not_timed() {
     let result = common::block_on(bench(&gpu, Some("softmax/16x128"), false, &mut |row| last = row.name.clone()));
     assert!(matches!(&result, Err(Error::Wrong { what, .. }) if what == "softmax/16x128"), "{result:?}");
     assert_eq!(last, "plain/softmax/16x128");
+}
+
+#[test]
+fn kernels_of_an_op_are_timed_beside_one_another() {
+    let gpu = common::context();
+    let mut seen = Vec::new();
+    let all = common::block_on(contests(&gpu, Some("minilm-l6/embed"), &mut |contest| seen.push(contest.clone())));
+    let all = all.expect("the device runs");
+    assert_eq!(all, seen);
+    let norm = all.iter().find(|contest| contest.name == "minilm-l6/embed.norm").expect("a norm");
+    let kernels: Vec<&str> = norm.kernels.iter().map(|(kernel, _)| kernel.as_str()).collect();
+    assert!(kernels.len() >= 2 && kernels.contains(&"norm (baseline)"), "{kernels:?}");
+    let fastest = norm.kernels.iter().map(|(_, ms)| *ms).fold(f64::INFINITY, f64::min);
+    assert!(fastest > 0.0);
+    assert_eq!(norm.behind(), norm.kernels[0].1 / fastest);
+    let nothing = common::block_on(contests(&gpu, Some("matmil"), &mut |contest| panic!("{contest:?}")));
+    assert!(matches!(&nothing, Err(Error::Input { why, .. }) if why.contains("matmil")), "{nothing:?}");
 }
 
 #[test]

@@ -108,7 +108,7 @@ fn candidates(gpu: &Context, args: &Args) -> Result<ExitCode, Failure> {
             false => {
                 let kernels = contest.kernels.iter().map(|(kernel, ms)| format!("{kernel} {ms:.4} ms"));
                 let kernels = kernels.collect::<Vec<_>>().join(", ");
-                Ok(format!("{:<36} {:>5.2}  {kernels}", contest.name, contest.behind()))
+                Ok(format!("{:<40} {:>5.2}  {kernels}", contest.name, contest.behind()))
             }
         };
         if printed.is_ok() {

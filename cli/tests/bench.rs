@@ -27,7 +27,7 @@ fn bad_arguments() {
     std::fs::write(&saved, line).expect("written");
     std::fs::write(&broken, format!("{line}{{\"name\": 7}}\n")).expect("written");
     let below = folder.join("no/such/folder/out");
-    let all: [(&[&str], &str); 8] = [
+    let all: [(&[&str], &str); 10] = [
         (&["--compare", text(&nowhere)], "nowhere"),
         (&["--compare", text(&folder)], "bench-arguments"),
         (&["--compare", text(&broken)], "line 2"),
@@ -35,6 +35,8 @@ fn bad_arguments() {
         (&["--save", text(&folder)], "bench-arguments"),
         (&["--filter", "no such item"], "no such item"),
         (&["--device", "cpu"], "adapter"),
+        (&["--candidates", "--device", "cpu"], "adapter"),
+        (&["--candidates", "--filter", "no such op"], "no such op"),
         // Of another adapter.
         (&["--filter", "softmax/16x128", "--json", "--compare", text(&saved)], "nothing in common"),
     ];

@@ -3,7 +3,7 @@
 use super::items::Item;
 use super::job::{Job, Pass};
 use super::run::times;
-use super::shapes::{BERT_BASE, MINILM, Shape};
+use super::shapes::{BERT_BASE, MINILM, MODERNBERT, Shape};
 use crate::gpu::Caps;
 use crate::kernel::{Op, View};
 use crate::verify::cases::Case;
@@ -27,7 +27,9 @@ impl Contest {
 }
 
 /// Which encoders' ops are compared, for one sequence of so many tokens.
-const SHAPES: [Shape; 2] = [MINILM, BERT_BASE];
+const SHAPES: [Shape; 3] = [MINILM, BERT_BASE, MODERNBERT];
+/// So many layers hold a layer of each kind.
+const LAYERS: usize = 2;
 const TOKENS: usize = 128;
 
 /// Times the kernels of those ops whose name contains `filter`, each verified first; each contest is told to `on` as soon as
@@ -68,9 +70,9 @@ fn tiers(caps: &Caps) -> [Caps; 3] {
     [caps.clone(), gpu.clone(), Caps { subgroup: None, ..gpu }]
 }
 
-/// The ops of a layer and of what comes before it, each shape once.
+/// The ops of the first layers and of what comes before them, each shape once.
 fn cases(shape: &Shape) -> Vec<Case> {
-    let job = Job::pass(*shape, 1, Pass::Encoder { batch: 1, len: TOKENS }, 0);
+    let job = Job::pass(*shape, LAYERS, Pass::Encoder { batch: 1, len: TOKENS }, 0);
     let mut all: Vec<(String, Case)> = Vec::new();
     for ((name, _), op) in job.last().graph.ops().iter().zip(job.ops()) {
         let op = op.map(&mut |view| View::dense(view.rows, view.cols, view.dtype));

@@ -23,6 +23,8 @@ pub(super) struct Shape {
 pub(super) const MINILM: Shape = Shape { name: "minilm-l6", arch: minilm, dtype: DType::F32 };
 /// BERT-base, uncased.
 pub(super) const BERT_BASE: Shape = Shape { name: "bert-base", arch: bert_base, dtype: DType::F32 };
+/// ModernBERT-base.
+pub(super) const MODERNBERT: Shape = Shape { name: "modernbert-base", arch: modernbert, dtype: DType::F32 };
 /// Helsinki OPUS-MT, a Marian; this is the one from Chinese to English.
 pub(super) const OPUS_MT: Shape = Shape { name: "opus-mt", arch: opus_mt, dtype: DType::F16 };
 /// The smallest GPT-2.
@@ -78,6 +80,26 @@ fn bert(sizes: Stack) -> Arch {
         ..sizes
     };
     Arch { vocab: 30522, encoder: Some(stack), embed: Embed { scale: 1.0, types: 2 }, ..Arch::default() }
+}
+
+fn modernbert() -> Arch {
+    let stack = Stack {
+        layers: 22,
+        width: 768,
+        ffn: 1152,
+        norm: Norm { rms: false, eps: 1e-5, before: true },
+        mlp: Mlp { act: Activation::Gelu, gated: true },
+        position: Position::Rope { theta: 160_000.0, max: 8192, scaling: RopeScaling::None },
+        local_rope: Some((10_000.0, RopeScaling::None)),
+        // A layer that sees everything, then two that see so far to either side.
+        windows: vec![None, Some(64), Some(64)],
+        biases: Biases::NONE,
+        embed_norm: true,
+        first_norm: false,
+        final_norm: true,
+        ..heads(12, 12, 64)
+    };
+    Arch { vocab: 50368, encoder: Some(stack), embed: Embed { scale: 1.0, types: 0 }, ..Arch::default() }
 }
 
 fn opus_mt() -> Arch {

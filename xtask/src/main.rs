@@ -60,7 +60,7 @@ fn test(all: bool) -> Result<(), String> {
         run(&format!("example {example}"), on(lavapipe.as_deref(), &mut command))?;
     }
     if all {
-        let mut drawn = cargo(&["test", "--package", "wgformer", "--features", FEATURES, "--test", "drawn"]);
+        let mut drawn = cargo(&["test", "--workspace", "--features", FEATURES, "--test", "drawn"]);
         run("more drawn cases", on(lavapipe.as_deref(), drawn.env("WGFORMER_DRAWS", "20")))?;
         swiftshader()?;
         wasm()?;
@@ -107,7 +107,14 @@ fn swiftshader() -> Result<(), String> {
         apt_update()?;
         apt("chromium")?;
     }
-    let mut tests = cargo(&["test", "--package", "wgformer", "--features", FEATURES, "--tests"]);
+    // The library's, and the command line's of the same names: those of the workspace need not be built again.
+    let mut tests = cargo(&["test", "--workspace", "--features", FEATURES, "--lib"]);
+    for entry in std::fs::read_dir("tests").map_err(|e| format!("tests: {e}"))? {
+        let path = entry.map_err(|e| format!("tests: {e}"))?.path();
+        if let (Some(name), Some("rs")) = (path.file_stem(), path.extension().and_then(|e| e.to_str())) {
+            tests.arg("--test").arg(name);
+        }
+    }
     run("tests on SwiftShader", on(Some(SWIFTSHADER), &mut tests))
 }
 

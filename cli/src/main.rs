@@ -13,6 +13,7 @@ mod info;
 mod input;
 mod output;
 mod plan;
+mod source;
 mod translate;
 mod verify;
 mod wgsl;

@@ -31,7 +31,7 @@ mod task;
 mod teacher;
 #[cfg(test)]
 mod tests;
-mod tokenizer_files;
+pub(crate) mod tokenizer_files;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

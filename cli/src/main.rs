@@ -11,6 +11,7 @@ mod generate;
 mod hush;
 mod info;
 mod input;
+mod kept;
 mod output;
 mod plan;
 mod source;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&cli.device, args),
         Command::Wgsl(args) => wgsl::run(&cli.device, args),
     };
+    kept::save();
     match result {
         Ok(code) => code,
         // Whoever read our output has had enough.

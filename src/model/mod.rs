@@ -32,6 +32,7 @@ mod teacher;
 #[cfg(test)]
 mod tests;
 pub(crate) mod tokenizer_files;
+mod warm;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -20,7 +20,7 @@ const WASM: &str = "wasm32-unknown-unknown";
 const BROWSER: &str = "target/browser";
 /// Drives the browser; from npm.
 const PLAYWRIGHT: &str = "playwright-core@1.65.1";
-const EXAMPLES: [&str; 5] = ["ops", "graph", "model", "shared_device", "attention"];
+const EXAMPLES: [&str; 6] = ["ops", "graph", "model", "shared_device", "attention", "frame_budget"];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

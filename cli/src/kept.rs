@@ -23,8 +23,15 @@ pub fn context(device: &wgpu::Device, queue: &wgpu::Queue, quiet: bool) -> wgfor
     let saved = is_small.then(|| std::fs::read(&path).ok()).flatten();
     // SAFETY: the file is the user's own, as the program is.
     let (gpu, why) = unsafe { Context::with_pipeline_cache(device, queue, saved.as_deref()) }?;
-    if let (Some(why), false) = (why, quiet) {
-        note(&format!("note: the compiled kernels in {} are ignored, since {why}; they are made anew", path.display()));
+    if let Some(why) = why {
+        // Said once, also where nothing is compiled this time.
+        let _ = std::fs::remove_file(&path);
+        if !quiet {
+            note(&format!(
+                "note: the compiled kernels in {} are ignored, since {why}; they are made anew",
+                path.display()
+            ));
+        }
     }
     // Nobody was faster: contexts are made one by one.
     let _ = KEPT.set((gpu.clone(), path, saved));

@@ -263,6 +263,12 @@ fn a_cache_of_pythons() {
         let others = |request: &String| !request.contains("/api/") && !request.contains(name);
         assert!(!asked.is_empty() && !asked.iter().any(others), "only what was lost: {asked:?}");
     }
+    // A sign that files may be missing, where none is: the hub is asked once.
+    let known = cached(&folder).join(".no_exist").join(COMMIT);
+    std::fs::remove_dir_all(&known).expect("removed");
+    std::fs::create_dir_all(&known).expect("a folder");
+    assert_eq!((online.vectors(MODEL), hub.requests().len()), (want.clone(), 1));
+    assert_eq!((online.vectors(MODEL), hub.requests().len()), (want, 0));
 }
 
 /// Who wants a model only leaves a snapshot without a tokenizer.

@@ -107,10 +107,10 @@ pub fn is_plain(text: &str) -> bool {
     one && !text.contains(['/', '\\', ':'])
 }
 
-/// All files below a folder, by their paths in it.
+/// All files below a folder, by their paths in it; none where there is no such folder.
 fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut all = Vec::new();
-    let mut folders = vec![PathBuf::new()];
+    let mut folders = Vec::from_iter(dir.is_dir().then(PathBuf::new));
     while let Some(folder) = folders.pop() {
         let path = dir.join(&folder);
         for entry in fs::read_dir(&path).map_err(|e| Error::io(&path, e))? {

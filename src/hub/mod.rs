@@ -82,6 +82,7 @@ impl Hub {
         let Some(cache) = cache.or_else(|| Some(home.as_ref()?.join("hub"))) else {
             return Err(hub("the cache", "there is no home folder to keep it in; set HF_HOME to a folder"));
         };
+        let cache = std::path::absolute(&cache).map_err(|e| Error::io(&cache, e))?;
         let file = set("HF_TOKEN_PATH").map(|path| expand(&path)).or_else(|| Some(home?.join("token")));
         let kept = || std::fs::read_to_string(file?).ok();
         let token = set("HF_TOKEN").or_else(|| set("HUGGING_FACE_HUB_TOKEN")).or_else(kept);
@@ -125,7 +126,7 @@ impl Hub {
         }
         let completed = self.fetch(&name, &commit, &repo, progress);
         match (completed, lacks) {
-            (Err(e @ Error::Hub { .. }), None) => {
+            (Err(e), None) => {
                 let note = format!("{e}; the copy in the cache is used, which may lack small files");
                 progress(Progress::Note(&note));
                 Ok(dir)

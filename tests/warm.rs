@@ -37,7 +37,7 @@ fn finds<T>(model: &Model, what: &str, run: impl Future<Output = wgformer::Resul
 
 #[test]
 fn encoders() {
-    for name in ["bert-tiny", "distilbert-sequence", "roberta-words"] {
+    for name in ["bert-tiny", "roberta-words"] {
         let model = warm(name);
         for (batch, len) in [(1, 1), (1, 3), (3, 2), (2, 9), (5, 14), (17, 1), (1, 15)] {
             let what = format!("{name}, {batch} sequences of {len}");
@@ -49,7 +49,7 @@ fn encoders() {
 
 #[test]
 fn decoders() {
-    for name in ["gpt2", "marian", "t5"] {
+    for name in ["gpt2", "marian"] {
         let model = warm(name);
         let both = model.blueprint().arch().encoder.is_some();
         let own = Settings { max_new_tokens: Some(3), ..model.blueprint().generation().clone() };

@@ -22,11 +22,15 @@ impl Model {
     /// [`Error::DeviceLost`], [`Error::OutOfMemory`]; what the driver says of a kernel.
     pub async fn warm_up(&self, progress: &mut dyn FnMut(usize, usize)) -> Result<()> {
         let Some(gpu) = self.gpu() else { return Ok(()) };
-        let batches = batches(gpu.caps().lanes().is_ok());
         let settings = self.settings();
-        let mut plans = Vec::new();
-        for &batch in &batches {
-            plans.extend(self.plans(batch, &settings)?);
+        let (mut batches, mut plans) = (Vec::new(), Vec::new());
+        for batch in sizes(gpu.caps().lanes().is_ok()) {
+            match self.plans(batch, &settings) {
+                // No later call can be as large.
+                Err(Error::Limit { .. }) if batch > 1 => continue,
+                more => plans.extend(more?),
+            }
+            batches.push(batch);
         }
         let kernels = gpu.unprepared(&plans);
         let calls = batches.len();
@@ -96,7 +100,7 @@ impl Model {
 
 /// So many sequences that all kernels come up: those of a software adapter depend on how many rows there are, at most.
 /// With two, beams have the rows of each.
-fn batches(software: bool) -> Vec<usize> {
+fn sizes(software: bool) -> Vec<usize> {
     let mut all = if software { LANE_ROWS.map(|rows| rows as usize).to_vec() } else { vec![1] };
     all.extend(software.then_some(2));
     all

@@ -135,6 +135,14 @@ pub enum Error {
         /// The first element that is wrong.
         why: String,
     },
+    /// A model on the Hugging Face hub is not to be had.
+    #[error("{model}: {why}")]
+    Hub {
+        /// The model's name.
+        model: String,
+        /// What is wrong, and what to do.
+        why: String,
+    },
     /// Text could not be tokenized.
     #[error("tokenizer: {0}")]
     Tokenizer(String),

@@ -33,6 +33,7 @@
 //! # Features
 //!
 //! - `text`: tokenizers, so that `Model::embed` takes text.
+//! - `hub`: `hub::Hub`, which finds models by their names on the Hugging Face hub, in its cache or over the network; native only.
 //! - `blocking`: `blocking::block_on`, which waits for a future without spinning; native only.
 //!
 //! The library turns on no backend of wgpu's: the application does.
@@ -50,6 +51,8 @@ mod error;
 pub mod generate;
 pub mod gpu;
 pub mod graph;
+#[cfg(all(feature = "hub", not(target_arch = "wasm32")))]
+pub mod hub;
 pub mod kernel;
 pub mod model;
 pub mod reference;

@@ -3,7 +3,10 @@
 
 mod common;
 
+use std::ops::ControlFlow;
+
 use common::{bits, block_on};
+use wgformer::generate::Settings;
 use wgformer::kernel::Softmax;
 use wgformer::model::arch::PoolMode;
 use wgformer::model::forward::{Outputs, Sizes};
@@ -74,12 +77,48 @@ fn every_path_tells_of_a_lost_device() {
     lost("embed_ids", vector(&built));
     let batch = Padded { batch: 1, len: 2, ids: vec![1, 2], ..Padded::default() };
     lost("encode", block_on(built.encode(&batch, true)));
+    lost("warm_up", block_on(built.warm_up(&mut |_, _| {})));
     lost("a session", session(&built));
     lost("a model", model(&gpu));
     lost("verify", block_on(verify_ops(&gpu, Some("softmax"), &mut |_| {})));
 
     let again = vector(&model(&common::context()).expect("a new model")).expect("a vector");
     assert_eq!(bits(&again), bits(&before));
+}
+
+/// In the middle of a generation, as it happens: and the next device continues as if nothing had been.
+#[test]
+fn a_decoder_loses_its_device_at_work() {
+    let build =
+        || block_on(Model::build(&common::context(), Blueprint::open("tests/golden/gpt2").expect("a blueprint")));
+    let settings = Settings { max_new_tokens: Some(12), eos_token_id: Vec::new(), ..Settings::default() };
+    let (prompts, built) = (vec![vec![7, 3]], build().expect("a model"));
+    let before = block_on(built.generate_ids(&prompts, &settings)).expect("tokens");
+    let mut tokens = 0;
+    let mut each = |_, _| {
+        tokens += 1;
+        built.gpu().expect("a GPU").device().destroy();
+        ControlFlow::Continue(())
+    };
+    lost("generation", block_on(built.generate_each(&[], &prompts, &settings, &mut each)));
+    assert!((1..12).contains(&tokens), "{tokens}");
+    let batch = Padded { batch: 1, len: 2, ids: vec![7, 3], ..Padded::default() };
+    lost("forward", block_on(built.forward(None, &batch, false)));
+    let again = block_on(build().expect("a new model").generate_ids(&prompts, &settings)).expect("tokens");
+    assert_eq!(again[0].ids, before[0].ids);
+}
+
+/// What is kept of a lost device's kernels is what the driver still gives, without a word.
+#[test]
+fn a_pipeline_cache_of_a_lost_device() {
+    let (device, queue) = common::device();
+    // SAFETY: no bytes.
+    let open = || unsafe { Context::with_pipeline_cache(&device, &queue, None) };
+    let (gpu, _) = open().expect("a context");
+    device.destroy();
+    let _ = gpu.pipeline_cache_data();
+    let (gpu, _) = open().expect("a context on a lost device, as `Context::new` makes it");
+    lost("a model", model(&gpu));
 }
 
 #[test]
@@ -103,6 +142,20 @@ fn capacities_beyond_the_device_name_the_limit() {
             other => panic!("{capacity:?}: {other:?}"),
         }
     }
+}
+
+/// A model asks the device at hand, before anything is made.
+#[test]
+fn a_model_is_asked_for_more_than_the_device_has() {
+    let built = model(&common::context()).expect("a model");
+    let outputs = Outputs { hidden: true, ..Outputs::default() };
+    for tokens in [1 << 34, usize::MAX] {
+        match built.plan(Role::Full, outputs, Capacity::packed(tokens, 1)) {
+            Err(Error::Limit { need, have, .. }) => assert!(need > have),
+            other => panic!("{tokens}: {:?}", other.map(|plan| plan.capacity())),
+        }
+    }
+    vector(&built).expect("it still works");
 }
 
 #[test]

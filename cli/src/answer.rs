@@ -23,8 +23,9 @@ Without --context it is standard input, all of it. `start` and `end` count chara
 too long for the model is cut into windows that overlap. An answer is made of whole words; its score is a probability within its
 window, summed over spans of the same words, so it may exceed 1.")]
 pub struct Args {
-    /// A Hugging Face folder of a model for question answering
-    #[arg(long, value_name = "DIR")]
+    /// A Hugging Face folder of a model for question answering, or a name on the hub: OWNER/MODEL,
+    /// OWNER/MODEL@REVISION
+    #[arg(long, value_name = "DIR|NAME")]
     model: PathBuf,
     /// What is asked
     #[arg(long, value_name = "TEXT")]
@@ -59,7 +60,7 @@ struct Line<'a> {
 
 pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
     let top_k = task::some(args.top_k)?;
-    let blueprint = task::open(&args.model, TaskKind::Answer)?;
+    let blueprint = task::open(&args.model, device.quiet, TaskKind::Answer)?;
     let context = args.context.map_or_else(|| read(device.quiet), Ok)?;
     let head = task::load(device, blueprint)?;
     let Args { max_answer_tokens, max_tokens, stride, impossible, .. } = args;

@@ -23,8 +23,9 @@ Scores are probabilities of all labels together; where the folder's `problem_typ
 label, each label's own; where it is regression, the numbers themselves. Without TEXT, standard input gives one text a line. With
 --pairs, texts are taken two by two, or a line of standard input is two texts with a tab between; lines have \"pair\" then.")]
 pub struct Args {
-    /// A Hugging Face folder of a model for sequence classification
-    #[arg(long, value_name = "DIR")]
+    /// A Hugging Face folder of a model for sequence classification, or a name on the hub: OWNER/MODEL,
+    /// OWNER/MODEL@REVISION
+    #[arg(long, value_name = "DIR|NAME")]
     model: PathBuf,
     /// Only so many labels, the best
     #[arg(long, value_name = "N")]
@@ -62,7 +63,7 @@ pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
         let why = format!("--pairs takes texts two by two; {} were given", args.texts.len());
         return Err(Failure::new(why));
     }
-    let blueprint = task::open(&args.model, TaskKind::Sequence)?;
+    let blueprint = task::open(&args.model, device.quiet, TaskKind::Sequence)?;
     let texts = input::texts(args.texts, device.quiet);
     let first = texts.recv().map_err(|_| input::none())?;
     let head = task::load(device, blueprint)?;

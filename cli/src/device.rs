@@ -5,6 +5,7 @@ use wgformer::Context;
 use wgformer::blocking::block_on;
 use wgformer::model::{Blueprint, Model};
 
+use crate::kept;
 use crate::output::{Failure, note};
 
 /// Options that every command has.
@@ -82,19 +83,19 @@ impl Args {
             (Kind::Cpu, None) => Ok(Device::Cpu),
             (_, Some(wanted)) => {
                 let adapters = adapters();
-                context(&adapters[find(&adapters, wanted)?]).map(Device::Gpu)
+                context(&adapters[find(&adapters, wanted)?], self.quiet).map(Device::Gpu)
             }
-            (kind, None) => best(kind),
+            (kind, None) => best(kind, self.quiet),
         }
     }
 }
 
-fn best(kind: Kind) -> Result<Device, Failure> {
+fn best(kind: Kind, quiet: bool) -> Result<Device, Failure> {
     let mut adapters = adapters();
     adapters.sort_by_key(|adapter| rank(adapter.get_info().device_type));
     let mut failure = Failure::from(wgformer::Error::NoAdapter);
     for adapter in &adapters {
-        match context(adapter) {
+        match context(adapter, quiet) {
             Ok(gpu) => return Ok(Device::Gpu(gpu)),
             Err(e) => failure = e,
         }
@@ -136,7 +137,7 @@ fn find(adapters: &[wgpu::Adapter], wanted: &str) -> Result<usize, Failure> {
 }
 
 /// A device of this adapter with what wgformer wants.
-pub fn context(adapter: &wgpu::Adapter) -> Result<Context, Failure> {
+pub fn context(adapter: &wgpu::Adapter, quiet: bool) -> Result<Context, Failure> {
     let (required_features, required_limits) = wgformer::wanted(adapter);
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("wgformer"),
@@ -147,7 +148,7 @@ pub fn context(adapter: &wgpu::Adapter) -> Result<Context, Failure> {
     };
     let (device, queue) = block_on(None, adapter.request_device(&descriptor))
         .map_err(|e| wgformer::Error::NoDevice(format!("{}: {e}", adapter.get_info().name)))?;
-    Ok(Context::new(&device, &queue)?)
+    Ok(kept::context(&device, &queue, quiet)?)
 }
 
 /// Name, backend, kind and driver.

@@ -14,6 +14,7 @@ use wgformer::{Capacity, Plan, Role};
 use crate::device;
 use crate::input::{self, Text, start};
 use crate::output::{Failure, note, print, progress};
+use crate::source;
 
 /// One vector for each text, as JSON lines {"text", "tokens", "embedding"} in the order of the texts
 #[derive(clap::Args)]
@@ -24,8 +25,9 @@ use crate::output::{Failure, note, print, progress};
 Without TEXT, standard input gives one text a line (UTF-8; an empty line is a text too). Texts beyond the model's limit are
 cut, with a notice on standard error.")]
 pub struct Args {
-    /// A Hugging Face or sentence-transformers folder with config.json, model.safetensors and tokenizer files
-    #[arg(long, value_name = "DIR")]
+    /// A Hugging Face or sentence-transformers folder with config.json, model.safetensors and tokenizer files, or a name on
+    /// the hub: OWNER/MODEL, OWNER/MODEL@REVISION
+    #[arg(long, value_name = "DIR|NAME")]
     model: PathBuf,
     /// At most so many texts in one step: more is faster, less needs less memory; the vectors are the same
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
@@ -43,7 +45,7 @@ struct Line<'a> {
 }
 
 pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
-    let blueprint = Blueprint::open(&args.model)?;
+    let blueprint = source::open(&args.model, device.quiet)?;
     let limit = blueprint.sentence().max_tokens(blueprint.arch());
     let texts = input::texts(args.texts, device.quiet);
     let first = texts.recv().map_err(|_| input::none())?;

@@ -22,8 +22,9 @@ How a mask is written is the tokenizer's matter: [MASK] for BERT and DistilBERT,
 list of its own, in the order of the text, guessed while the others are masks still. `score` is the token's probability, `token` its
 id, `sequence` the text with it. Without TEXT, standard input gives one text a line.")]
 pub struct Args {
-    /// A Hugging Face folder of a model for masked words
-    #[arg(long, value_name = "DIR")]
+    /// A Hugging Face folder of a model for masked words, or a name on the hub: OWNER/MODEL,
+    /// OWNER/MODEL@REVISION
+    #[arg(long, value_name = "DIR|NAME")]
     model: PathBuf,
     /// So many tokens for each mask
     #[arg(long, value_name = "N", default_value_t = 5)]
@@ -52,7 +53,7 @@ struct Token<'a> {
 
 pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
     let top = task::some(args.top_k)?;
-    let blueprint = task::open(&args.model, TaskKind::Words)?;
+    let blueprint = task::open(&args.model, device.quiet, TaskKind::Words)?;
     let texts = input::texts(args.texts, device.quiet);
     let first = texts.recv().map_err(|_| input::none())?;
     let head = task::load(device, blueprint)?;

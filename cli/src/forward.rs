@@ -8,11 +8,12 @@ use std::process::ExitCode;
 use wgformer::blocking::block_on;
 use wgformer::generate::Settings;
 use wgformer::model::arch::{Arch, TaskKind};
-use wgformer::model::{Blueprint, Encoded, Forced, Model, Padded};
+use wgformer::model::{Encoded, Forced, Model, Padded};
 use wgformer::weights::{Checkpoint, Values, write_safetensors};
 
 use crate::device;
 use crate::output::Failure;
+use crate::source;
 
 /// A model's whole forward pass over a padded batch of token ids, with PyTorch's names
 #[derive(clap::Args)]
@@ -36,8 +37,8 @@ With --max-new-tokens it generates instead, as the folder's generation_config.js
 `sequences` [B,L] i64 only: start token or prompt with its padding, then the new tokens, padded with the pad id. Decoder ids are
 not read then. The output is complete or not there at all.")]
 pub struct Args {
-    /// A Hugging Face folder with config.json and model.safetensors
-    #[arg(long, value_name = "DIR")]
+    /// A Hugging Face folder with config.json and model.safetensors, or a name on the hub: OWNER/MODEL, OWNER/MODEL@REVISION
+    #[arg(long, value_name = "DIR|NAME")]
     model: PathBuf,
     /// The batch, a safetensors file
     #[arg(long, value_name = "FILE")]
@@ -62,7 +63,7 @@ pub struct Args {
 pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
     // Whether the output can be written is known now, not after the work.
     Part::create(&args.output)?;
-    let blueprint = Blueprint::open(&args.model)?;
+    let blueprint = source::open(&args.model, device.quiet)?;
     let (batch, target) = read(&args.input, blueprint.arch(), args.max_new_tokens.is_some())?;
     if let Some(new) = args.max_new_tokens {
         let mut settings = Settings { max_new_tokens: Some(new), do_sample: false, ..blueprint.generation().clone() };

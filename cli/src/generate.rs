@@ -12,6 +12,7 @@ use wgformer::text::Tokenizer;
 use crate::chat::{ChatTemplate, Message};
 use crate::device;
 use crate::output::{Failure, note, print};
+use crate::source;
 
 /// New tokens where neither the command nor the model's folder says how many.
 const DEFAULT_NEW: usize = 256;
@@ -26,8 +27,9 @@ Standard output gets the new text only. Without options the model's generation_c
 the likeliest token is taken each time. Any of --temperature, --top-k, --top-p and --seed draws instead; --temperature 0 does
 not. The same seed gives the same text on the same adapter.")]
 pub struct Args {
-    /// A Hugging Face folder of a decoder (GPT-2, Llama, Mistral, Qwen) or an encoder-decoder, with its tokenizer's files
-    #[arg(long, value_name = "DIR")]
+    /// A Hugging Face folder of a decoder (GPT-2, Llama, Mistral, Qwen) or an encoder-decoder, with its tokenizer's files,
+    /// or a name on the hub: OWNER/MODEL, OWNER/MODEL@REVISION
+    #[arg(long, value_name = "DIR|NAME")]
     model: PathBuf,
     /// What is continued, or with --chat answered
     #[arg(long, value_name = "TEXT")]
@@ -53,7 +55,7 @@ pub struct Args {
 }
 
 pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
-    let blueprint = Blueprint::open(&args.model)?;
+    let blueprint = source::open(&args.model, device.quiet)?;
     if blueprint.arch().decoder.is_none() {
         return Err(Failure::new("the model has no decoder, so it generates nothing; use `embed` for its vectors"));
     }

@@ -24,7 +24,7 @@ pub fn run(device: &device::Args, _: Args) -> Result<ExitCode, Failure> {
     }
     for (i, adapter) in all.iter().enumerate() {
         let _ = writeln!(text, "adapter {i}: {}", describe(&adapter.get_info()));
-        match context(adapter) {
+        match context(adapter, device.quiet) {
             Ok(gpu) => capabilities(&mut text, gpu.caps()),
             Err(Failure::Message(why)) => drop(writeln!(text, "  cannot be used: {why}")),
             Err(closed) => return Err(closed),

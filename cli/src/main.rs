@@ -14,9 +14,11 @@ mod generate;
 mod hush;
 mod info;
 mod input;
+mod kept;
 mod output;
 mod plan;
 mod rerank;
+mod source;
 mod tag;
 mod task;
 mod translate;
@@ -81,6 +83,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&cli.device, args),
         Command::Wgsl(args) => wgsl::run(&cli.device, args),
     };
+    kept::save();
     match result {
         Ok(code) => code,
         // Whoever read our output has had enough.

@@ -47,14 +47,22 @@ pub fn one_line(message: &str) -> String {
 
 /// A progress bar on standard error, seen on a terminal only; hidden when quiet.
 pub fn progress(total: Option<u64>, what: &str, quiet: bool) -> ProgressBar {
-    if quiet {
-        return ProgressBar::hidden();
-    }
     let (bar, template) = match total {
         Some(total) => (ProgressBar::new(total), "{msg} [{bar:30}] {pos}/{len} {elapsed}"),
         None => (ProgressBar::new_spinner(), "{spinner} {pos} {msg} {elapsed}"),
     };
-    let bar = bar.with_message(what.to_owned());
+    styled(bar.with_message(what.to_owned()), template, quiet)
+}
+
+/// Likewise, for the bytes of files that come over the network.
+pub fn transfer(quiet: bool) -> ProgressBar {
+    styled(ProgressBar::new(0), "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}", quiet)
+}
+
+fn styled(bar: ProgressBar, template: &str, quiet: bool) -> ProgressBar {
+    if quiet {
+        return ProgressBar::hidden();
+    }
     match ProgressStyle::with_template(template) {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,

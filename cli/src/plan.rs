@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use wgformer::model::Blueprint;
 use wgformer::model::forward::{Outputs, Sizes};
 use wgformer::{Capacity, Caps, Plan, Role};
 
 use crate::device;
 use crate::output::{Failure, print};
+use crate::source;
 
 /// The dispatches of each pass with their kernels, and the bytes it needs; no weights are read
 #[derive(clap::Args)]
@@ -16,8 +16,8 @@ use crate::output::{Failure, print};
   wgformer plan --model all-MiniLM-L6-v2
   wgformer plan --model all-MiniLM-L6-v2 --tokens 4096 --sequences 32")]
 pub struct Args {
-    /// A Hugging Face folder with config.json and model.safetensors
-    #[arg(long, value_name = "DIR")]
+    /// A Hugging Face folder with config.json and model.safetensors, or a name on the hub: OWNER/MODEL, OWNER/MODEL@REVISION
+    #[arg(long, value_name = "DIR|NAME")]
     model: PathBuf,
     /// Tokens of a step, over all sequences
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
@@ -28,7 +28,7 @@ pub struct Args {
 }
 
 pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
-    let blueprint = Blueprint::open(&args.model)?;
+    let blueprint = source::open(&args.model, device.quiet)?;
     let opened = device.open()?;
     let caps = opened.gpu().map_or_else(Caps::baseline, |gpu| gpu.caps().clone());
     let sentence = blueprint.sentence();

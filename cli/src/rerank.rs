@@ -5,13 +5,12 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use wgformer::blocking::block_on;
-use wgformer::model::Blueprint;
 use wgformer::model::arch::TaskKind;
 use wgformer::model::forward::Outputs;
 
 use crate::output::Failure;
 use crate::task::{self, Head};
-use crate::{device, input};
+use crate::{device, input, source};
 
 /// Texts by how well they go with a query, best first, as JSON lines {"index", "score", "text"}
 #[derive(clap::Args)]
@@ -23,8 +22,9 @@ The score is the cosine of the two texts' vectors (see `embed`), from -1 to 1. W
 sequence classification with one label, it is what that says of query and text together. `index` counts the texts from 0. Without
 TEXT, standard input gives one text a line.")]
 pub struct Args {
-    /// A sentence-transformers folder, or a Hugging Face folder of an encoder or a cross-encoder
-    #[arg(long, value_name = "DIR")]
+    /// A sentence-transformers folder, or a Hugging Face folder of an encoder or a cross-encoder, or a name on the hub:
+    /// OWNER/MODEL, OWNER/MODEL@REVISION
+    #[arg(long, value_name = "DIR|NAME")]
     model: PathBuf,
     /// Only so many texts, the best
     #[arg(long, value_name = "N")]
@@ -49,7 +49,7 @@ struct Line<'a> {
 
 pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
     let top = task::some(args.top_k.unwrap_or(usize::MAX))?;
-    let blueprint = Blueprint::open(&args.model)?;
+    let blueprint = source::open(&args.model, device.quiet)?;
     if blueprint.arch().encoder.is_none() {
         return Err(Failure::new("the model has no encoder; ranking takes one, see `generate` for a decoder"));
     }

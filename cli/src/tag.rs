@@ -23,8 +23,9 @@ Tokens are merged to words, and neighbouring words of one label to entities: B- 
 are left out. `start` and `end` count characters of the text, not bytes, and `word` is what the tokens spell. Without TEXT, standard
 input gives one text a line. Texts beyond the model's limit are cut, with a notice on standard error.")]
 pub struct Args {
-    /// A Hugging Face folder of a model for token classification
-    #[arg(long, value_name = "DIR")]
+    /// A Hugging Face folder of a model for token classification, or a name on the hub: OWNER/MODEL,
+    /// OWNER/MODEL@REVISION
+    #[arg(long, value_name = "DIR|NAME")]
     model: PathBuf,
     /// Whose label a word has. first: its first token's; average: that of the mean of its tokens; max: that of its surest
     /// token; simple: each token has its own, and a word may be cut in two
@@ -62,7 +63,7 @@ struct Group<'a> {
 }
 
 pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
-    let blueprint = task::open(&args.model, TaskKind::Tokens)?;
+    let blueprint = task::open(&args.model, device.quiet, TaskKind::Tokens)?;
     let texts = input::texts(args.texts, device.quiet);
     let first = texts.recv().map_err(|_| input::none())?;
     let head = task::load(device, blueprint)?;

@@ -9,7 +9,7 @@ use wgformer::model::{Blueprint, Model};
 
 use crate::input::start;
 use crate::output::{Failure, note, print};
-use crate::{device, embed};
+use crate::{device, embed, source};
 
 /// A model with the head for a task, ready to use.
 pub struct Head {
@@ -19,8 +19,8 @@ pub struct Head {
 }
 
 /// A folder with the head for a task: what it lacks is said before a text is read or a device opened.
-pub fn open(folder: &Path, kind: TaskKind) -> Result<Blueprint, Failure> {
-    let blueprint = Blueprint::open(folder)?;
+pub fn open(model: &Path, quiet: bool, kind: TaskKind) -> Result<Blueprint, Failure> {
+    let blueprint = source::open(model, quiet)?;
     blueprint.task(kind)?;
     Ok(blueprint)
 }

@@ -25,8 +25,9 @@ const DEFAULT_LENGTH: usize = 512;
 Without TEXT, standard input gives one text a line (UTF-8). Texts beyond the model's limit are cut, and so are translations that
 do not end; a notice on standard error says so. The built-in model takes the words of a text one by one.")]
 pub struct Args {
-    /// A Hugging Face folder of an encoder-decoder (BART, mBART, Marian, M2M100, NLLB, T5); without it, the built-in model
-    #[arg(long, value_name = "DIR")]
+    /// A Hugging Face folder of an encoder-decoder (BART, mBART, Marian, M2M100, NLLB, T5), or a name on the hub:
+    /// OWNER/MODEL, OWNER/MODEL@REVISION; without it, the built-in model
+    #[arg(long, value_name = "DIR|NAME")]
     model: Option<PathBuf>,
     /// Beams of the search, 1 for greedy; what the folder says without it
     #[arg(long, value_name = "N")]
@@ -59,7 +60,7 @@ struct Translator {
 }
 
 pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
-    let blueprint = builtin::open(args.model.as_deref())?;
+    let blueprint = builtin::open(args.model.as_deref(), device.quiet)?;
     has_both(&blueprint)?;
     let languages = (args.source_lang.as_deref(), args.target_lang.as_deref());
     let tokenizer = Tokenizer::of(&blueprint)?.with_languages(languages.0, languages.1)?;

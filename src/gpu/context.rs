@@ -19,6 +19,7 @@ struct Inner {
     caps: Caps,
     checked: bool,
     patch: Option<Patch>,
+    cache: Option<wgpu::PipelineCache>,
     pipelines: Mutex<HashMap<Spec, Arc<Pipeline>>>,
 }
 
@@ -51,20 +52,26 @@ impl Context {
     /// [`Error::Limit`] where the device cannot bind what the kernels bind: 8 storage buffers, 256 invocations, 16 KiB of
     /// workgroup memory (wgpu's defaults; not its downlevel ones).
     pub fn new(device: &wgpu::Device, queue: &wgpu::Queue) -> Result<Self> {
-        Self::build(device, queue, false, None)
+        Self::build(device, queue, false, None, None)
     }
 
     /// As [`Self::new`], with every kernel compiled with wgpu's bounds checks. Slower; for tests and for doubts.
     pub fn checked(device: &wgpu::Device, queue: &wgpu::Queue) -> Result<Self> {
-        Self::build(device, queue, true, None)
+        Self::build(device, queue, true, None, None)
     }
 
     /// As [`Self::checked`], with sources rewritten first: for tests of the tests.
     pub fn patched(device: &wgpu::Device, queue: &wgpu::Queue, patch: Patch) -> Result<Self> {
-        Self::build(device, queue, true, Some(patch))
+        Self::build(device, queue, true, Some(patch), None)
     }
 
-    fn build(device: &wgpu::Device, queue: &wgpu::Queue, checked: bool, patch: Option<Patch>) -> Result<Self> {
+    pub(super) fn build(
+        device: &wgpu::Device,
+        queue: &wgpu::Queue,
+        checked: bool,
+        patch: Option<Patch>,
+        cache: Option<wgpu::PipelineCache>,
+    ) -> Result<Self> {
         let caps = Caps::of(device);
         let l = &caps.limits;
         let floor = |name, need: u32, have: u32| caps.limit("wgformer", name, need.into(), have.into());
@@ -74,7 +81,7 @@ impl Context {
         floor("max_compute_workgroup_storage_size", 16384, l.max_compute_workgroup_storage_size)?;
         floor("max_compute_workgroups_per_dimension", 65535, l.max_compute_workgroups_per_dimension)?;
         let (device, queue) = (device.clone(), queue.clone());
-        Ok(Self(Arc::new(Inner { device, queue, caps, checked, patch, pipelines: Mutex::default() })))
+        Ok(Self(Arc::new(Inner { device, queue, caps, checked, patch, cache, pipelines: Mutex::default() })))
     }
 
     /// This context, and one that compiles the other way: what is verified. A patched one has no other.
@@ -82,14 +89,14 @@ impl Context {
         if self.0.patch.is_some() {
             return Ok(vec![self.clone()]);
         }
-        let other = Self::build(&self.0.device, &self.0.queue, !self.0.checked, None)?;
+        let other = Self::build(&self.0.device, &self.0.queue, !self.0.checked, None, None)?;
         Ok(vec![self.clone(), other])
     }
 
     /// The same device as if it could do no more than this.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn limited(&self, caps: Caps) -> Result<Self> {
-        let mut this = Self::build(&self.0.device, &self.0.queue, self.0.checked, None)?;
+        let mut this = Self::build(&self.0.device, &self.0.queue, self.0.checked, None, None)?;
         if let Some(inner) = Arc::get_mut(&mut this.0) {
             inner.caps = caps;
         }
@@ -119,6 +126,16 @@ impl Context {
     /// How many pipelines have been compiled so far.
     pub fn pipelines(&self) -> usize {
         self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Where the driver keeps what it compiles, if it does.
+    pub(super) fn pipeline_cache(&self) -> Option<&wgpu::PipelineCache> {
+        self.0.cache.as_ref()
+    }
+
+    /// Whether a kernel has been compiled.
+    pub(crate) fn has(&self, spec: &Spec) -> bool {
+        self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner).contains_key(spec)
     }
 
     /// The kernel for a key: compiled now, or made before. Compiling holds no lock, so threads can do it side by side.
@@ -169,7 +186,7 @@ impl Context {
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
-            cache: None,
+            cache: self.0.cache.as_ref(),
         });
         match now_or_never(scope.pop()).flatten() {
             // A device that is lost refuses everything.
@@ -205,8 +222,10 @@ impl Context {
 }
 
 /// Compiles the pipelines that are new, on as many threads as the machine has: a driver takes 0.2 s and more for each.
+/// `told` gets how many of the kernels, each counted once, are there.
 pub(crate) fn compile_all<'a, T: Send>(
     wanted: impl IntoIterator<Item = (&'a Context, Spec, Vec<Arg<T>>)>,
+    told: &mut dyn FnMut(usize),
 ) -> Result<()> {
     let key = |gpu: &Context, spec| (Arc::as_ptr(&gpu.0) as usize, spec);
     let todo: HashMap<_, _> = wanted.into_iter().map(|(gpu, spec, args)| (key(gpu, spec), (gpu, spec, args))).collect();
@@ -214,15 +233,22 @@ pub(crate) fn compile_all<'a, T: Send>(
     // The longest first, so that no thread is left alone with it at the end.
     todo.sort_by_cached_key(|(_, spec, _)| std::cmp::Reverse(spec.source().len()));
     let compile = |(gpu, spec, args): (&Context, Spec, Vec<Arg<T>>)| gpu.pipeline(&spec, &args).map(drop);
-    let queue = Mutex::new(todo.into_iter());
-    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let work = || std::iter::from_fn(next).try_for_each(compile);
     #[cfg(target_arch = "wasm32")]
-    return work();
+    return todo.into_iter().enumerate().try_for_each(|(done, one)| compile(one).map(|()| told(done + 1)));
+    #[cfg(not(target_arch = "wasm32"))]
+    let queue = &Mutex::new(todo.into_iter());
     #[cfg(not(target_arch = "wasm32"))]
     std::thread::scope(|scope| {
+        let (send, receive) = std::sync::mpsc::channel();
+        let work = move |send: std::sync::mpsc::Sender<()>| {
+            let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+            // Whoever is told waits until the last worker is done.
+            std::iter::from_fn(next).try_for_each(|one| compile(one).map(|()| _ = send.send(())))
+        };
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..threads).map(|_| send.clone()).map(|send| scope.spawn(move || work(send))).collect();
+        drop(send);
+        receive.iter().enumerate().for_each(|(done, ())| told(done + 1));
         workers.into_iter().try_for_each(|worker| {
             let failed = |_| Error::Gpu { what: "compiling".into(), why: "the driver's compiler panicked".into() };
             worker.join().map_err(failed)?

@@ -8,6 +8,7 @@ pub(crate) mod mirror;
 pub(crate) mod pack;
 pub mod readback;
 mod record;
+mod saved;
 
 pub use caps::{Caps, wanted};
 pub use context::Context;
@@ -17,3 +18,4 @@ pub(crate) use context::{gpu_error, now_or_never};
 pub use pack::{packed_bytes, packed_fits};
 pub(crate) use record::grid;
 pub use record::{Slice, Weight};
+pub use saved::Unusable;

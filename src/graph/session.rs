@@ -48,9 +48,24 @@ impl Context {
     /// # Errors
     /// [`Error::DeviceLost`]; what the driver says of a kernel.
     pub fn prepare<'a>(&self, plans: impl IntoIterator<Item = &'a Plan>) -> Result<()> {
+        self.prepare_with(plans, &mut |_| {})
+    }
+
+    /// As [`Self::prepare`], telling how many of the [`Self::unprepared`] are there.
+    pub(crate) fn prepare_with<'a>(
+        &self,
+        plans: impl IntoIterator<Item = &'a Plan>,
+        told: &mut dyn FnMut(usize),
+    ) -> Result<()> {
         self.alive()?;
-        let nodes = plans.into_iter().flat_map(|plan| &plan.nodes);
-        compile_all(nodes.map(|node| (self, node.spec, node.op.args())))
+        let nodes = plans.into_iter().flat_map(|plan| &plan.nodes).filter(|node| !self.has(&node.spec));
+        compile_all(nodes.map(|node| (self, node.spec, node.op.args())), told)
+    }
+
+    /// How many kernels of these plans are not compiled yet.
+    pub(crate) fn unprepared<'a>(&self, plans: impl IntoIterator<Item = &'a Plan>) -> usize {
+        let specs = plans.into_iter().flat_map(|plan| &plan.nodes).map(|node| node.spec);
+        specs.filter(|spec| !self.has(spec)).collect::<std::collections::HashSet<_>>().len()
     }
 }
 

@@ -115,7 +115,7 @@ const ROW_COLS: u32 = 4;
 const TILE: u32 = 64;
 /// Rows of a tile of `matmul_lanes`: each loads its columns once, so taller ones are faster (4, 8, 16: 0.37, 0.48 and 0.55
 /// of the FMA ceiling) until the loop outgrows the instruction cache. A sum is the same chain in all.
-const LANE_ROWS: [u32; 4] = [1, 4, TALLEST / 2, TALLEST];
+pub(crate) const LANE_ROWS: [u32; 4] = [1, 4, TALLEST / 2, TALLEST];
 const TALLEST: u32 = 16;
 
 constants! {

@@ -57,7 +57,8 @@ impl Blueprint {
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = dir.as_ref();
         if !dir.is_dir() {
-            let why = "is not a folder; --model wants one with config.json and model.safetensors";
+            let why =
+                "is not a folder; --model wants one with config.json and model.safetensors, or OWNER/MODEL on the hub";
             return Err(Error::Config { file: dir.display().to_string(), why: why.into() });
         }
         let sentence = SentenceConfig::read(dir)?;
@@ -86,6 +87,15 @@ impl Blueprint {
         files.tokenizer.into_iter().for_each(|json| tokenizer.insert("tokenizer.json", json));
         let generation = text(&sentence.transformer.join("generation_config.json"))?;
         Self::build(&config, generation, Checkpoint::from_shards(files.weights)?, sentence, tokenizer)
+    }
+
+    /// Whether a `config.json` is of a family that can run, before there are weights.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when it is not.
+    #[cfg(all(feature = "hub", not(target_arch = "wasm32")))]
+    pub(crate) fn check_config(config: &Config) -> Result<()> {
+        Family::of(config).map(drop)
     }
 
     fn build(

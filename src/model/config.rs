@@ -328,7 +328,7 @@ pub(super) fn show(value: &Value) -> String {
 
 /// A small text file; `None` when there is none.
 #[cfg(not(target_arch = "wasm32"))]
-pub(super) fn read_text(path: &Path) -> Result<Option<String>> {
+pub(crate) fn read_text(path: &Path) -> Result<Option<String>> {
     use std::io::{ErrorKind, Read};
     let name = path.display().to_string();
     let meta = match std::fs::metadata(path) {

@@ -38,7 +38,8 @@ mod task;
 mod teacher;
 #[cfg(test)]
 mod tests;
-mod tokenizer_files;
+pub(crate) mod tokenizer_files;
+mod warm;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -15,11 +15,11 @@ use super::arch::{Arch, PoolMode};
 use super::config::{Config, bounds, config_error, parse_json, show};
 use crate::{Error, Result};
 
-const MODULES: &str = "modules.json";
-const ROOT: &str = "config_sentence_transformers.json";
+pub(crate) const MODULES: &str = "modules.json";
+pub(crate) const ROOT: &str = "config_sentence_transformers.json";
 
 /// The Transformer module's own file, under the names it has had.
-const TRANSFORMER: [&str; 7] = [
+pub(crate) const TRANSFORMER: [&str; 7] = [
     "sentence_bert_config.json",
     "sentence_roberta_config.json",
     "sentence_distilbert_config.json",
@@ -56,6 +56,16 @@ pub struct SentenceConfig {
     pub activation: Option<String>,
 }
 
+/// The folders of modules below the model's.
+#[cfg(all(feature = "hub", not(target_arch = "wasm32")))]
+#[derive(Debug, Default)]
+pub(crate) struct Layout {
+    /// The encoder's; empty when it is the model's own.
+    pub transformer: PathBuf,
+    /// The one that says how to pool.
+    pub pooling: Option<PathBuf>,
+}
+
 /// Gives the text of a file by its path below the model's folder; `None` when there is none.
 pub type ReadFile<'a> = &'a dyn Fn(&Path) -> Result<Option<String>>;
 
@@ -84,6 +94,18 @@ impl SentenceConfig {
         this.read_transformer(read)?;
         this.activation = root.activation;
         Ok(this)
+    }
+
+    /// Where the folder's modules are.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when `modules.json` is damaged or names a path outside of the folder.
+    #[cfg(all(feature = "hub", not(target_arch = "wasm32")))]
+    pub(crate) fn layout(read: ReadFile<'_>) -> Result<Layout> {
+        let Some(text) = read(Path::new(MODULES))? else { return Ok(Layout::default()) };
+        let modules = Module::list(&text)?;
+        let folder = |kind| modules.iter().find(|m| m.kind() == Some(kind)).map(|m| m.path.clone());
+        Ok(Layout { transformer: folder("Transformer").unwrap_or_default(), pooling: folder("Pooling") })
     }
 
     /// How many tokens of a text the model sees: as many as the files say, at most as many as it has positions.

@@ -10,10 +10,10 @@ use crate::Error;
 use crate::Result;
 
 /// Small ones, which are read wherever they are.
-pub(super) const SETTINGS: [&str; 5] =
+pub(crate) const SETTINGS: [&str; 5] =
     ["config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"];
 /// What `tokenizer.json` replaces.
-pub(super) const OLD: [&str; 9] = [
+pub(crate) const OLD: [&str; 9] = [
     "vocab.txt",
     "vocab.json",
     "merges.txt",

@@ -10,8 +10,8 @@ use super::safetensors::{damaged, tensor};
 use super::shard::Shard;
 use crate::{Error, Result};
 
-const SINGLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+pub(crate) const SINGLE: &str = "model.safetensors";
+pub(crate) const INDEX: &str = "model.safetensors.index.json";
 /// An index has a line for each tensor: far below this.
 const MAX_INDEX: u64 = 100_000_000;
 
@@ -75,7 +75,7 @@ fn read_index(path: &Path) -> Result<BTreeMap<String, String>> {
 }
 
 /// A shard is a file beside the index: anything else could read files that are not the model's.
-fn check_shard_name(file: &str) -> std::result::Result<(), String> {
+pub(crate) fn check_shard_name(file: &str) -> std::result::Result<(), String> {
     let mut parts = Path::new(file).components();
     let plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None));
     // Separators of other systems, and drives, are not parts of a name either.

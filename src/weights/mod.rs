@@ -5,7 +5,7 @@
 
 mod checkpoint;
 #[cfg(not(target_arch = "wasm32"))]
-mod folder;
+pub(crate) mod folder;
 #[cfg(test)]
 mod mutations;
 mod safetensors;

@@ -23,7 +23,7 @@ const PLAYWRIGHT: &str = "playwright-core@1.65.1";
 /// Joins a library for browsers with the page's JavaScript; of the version that Cargo.lock has.
 const BINDGEN: &str = "wasm-bindgen";
 const WEB_PAGE: &str = "examples/browser/pkg";
-const EXAMPLES: [&str; 5] = ["ops", "graph", "model", "shared_device", "attention"];
+const EXAMPLES: [&str; 6] = ["ops", "graph", "model", "shared_device", "attention", "frame_budget"];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

@@ -30,8 +30,9 @@ to. Layers and heads count from 0; what is not chosen is the mean of all. The pa
 `maps` has for each kind of attention its `rows` (who attends), its `columns` (to what) and `weights` [layers, heads, rows,
 columns]; each row sums to 1.")]
 pub struct Args {
-    /// A Hugging Face folder with config.json, model.safetensors and tokenizer files; without it, the built-in model
-    #[arg(long, value_name = "DIR")]
+    /// A Hugging Face folder with config.json, model.safetensors and tokenizer files, or a name on the hub: OWNER/MODEL,
+    /// OWNER/MODEL@REVISION; without it, the built-in model
+    #[arg(long, value_name = "DIR|NAME")]
     model: Option<PathBuf>,
     /// This layer only, instead of the mean of all
     #[arg(long, value_name = "L")]
@@ -73,7 +74,7 @@ pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
     let form = Form::of(args.output.as_deref())?;
     // Whether the output can be written is known now, not after the work.
     args.output.as_deref().map(Part::create).transpose()?;
-    let blueprint = builtin::open(args.model.as_deref())?;
+    let blueprint = builtin::open(args.model.as_deref(), device.quiet)?;
     let both = blueprint.arch().encoder.is_some() && blueprint.arch().decoder.is_some();
     if args.target.is_some() && !both {
         return Err(Failure::new("the model has one stack, so there is no TARGET to attend from; leave it out"));

@@ -1,6 +1,8 @@
 //! What the command line's tests share: folders, and the binary.
 #![allow(dead_code)]
 
+pub mod hub;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

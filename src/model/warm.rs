@@ -1,0 +1,114 @@
+//! Compiling ahead of time, so that the first call takes no longer than the next.
+
+use super::arch::{Arch, Head};
+use super::forward::Outputs;
+use super::{Model, Padded};
+use crate::generate::Settings;
+use crate::graph::{Capacity, Plan};
+use crate::kernel::Role;
+use crate::kernel::matmul::LANE_ROWS;
+use crate::{Error, Result};
+
+impl Model {
+    /// Compiles what later calls use: of an encoder [`Model::embed_ids`] and [`Model::encode`], of a decoder
+    /// [`Model::forward`] and generation as the folder says and greedily, for batches of every size. Attention weights are
+    /// not prepared.
+    ///
+    /// `progress` gets how many parts are done, and of how many: kernels, compiled on as many threads as the machine has,
+    /// then calls on a token or some, since there are drivers that generate code only when a kernel first runs. A model on
+    /// the CPU has nothing to compile.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::OutOfMemory`]; what the driver says of a kernel.
+    pub async fn warm_up(&self, progress: &mut dyn FnMut(usize, usize)) -> Result<()> {
+        let Some(gpu) = self.gpu() else { return Ok(()) };
+        let settings = self.settings();
+        let (mut batches, mut plans) = (Vec::new(), Vec::new());
+        for batch in sizes(gpu.caps().lanes().is_ok()) {
+            match self.plans(batch, &settings) {
+                // No later call can be as large.
+                Err(Error::Limit { .. }) if batch > 1 => continue,
+                more => plans.extend(more?),
+            }
+            batches.push(batch);
+        }
+        let kernels = gpu.unprepared(&plans);
+        let calls = batches.len();
+        gpu.prepare_with(&plans, &mut |done| progress(done, kernels + calls))?;
+        for (done, &batch) in batches.iter().enumerate() {
+            self.call(batch, &settings).await?;
+            progress(kernels + done + 1, kernels + calls);
+        }
+        Ok(())
+    }
+
+    /// How later calls generate: as the folder says, and greedily. None without a decoder, or where nothing says how a
+    /// decoder begins.
+    fn settings(&self) -> Vec<Settings> {
+        let arch = self.blueprint().arch();
+        let own = Settings { max_new_tokens: Some(2), ..self.blueprint().generation().clone() };
+        let greedy = Settings { num_beams: 1, do_sample: false, ..own.clone() };
+        let begins = arch.encoder.is_none() || own.decoder_start().is_ok();
+        let generates = arch.decoder.is_some() && arch.head != Head::None && begins;
+        let all = if generates { vec![own, greedy] } else { Vec::new() };
+        // What cannot be done is for the call that asks for it to say.
+        all.into_iter().filter(|settings| settings.check(arch.vocab).is_ok()).collect()
+    }
+
+    /// The plans of later calls with so many sequences.
+    fn plans(&self, batch: usize, settings: &[Settings]) -> Result<Vec<Plan>> {
+        let arch = self.blueprint().arch();
+        let capacity = Capacity { memory: batch, keys: batch, ..Capacity::packed(batch, batch) };
+        let mut plans = Vec::new();
+        if arch.encoder.is_some() {
+            let outputs = [self.blueprint().embedding(), Outputs::of_heads()];
+            plans.extend(
+                outputs
+                    .map(|outputs| self.plan(Role::Full, outputs, capacity))
+                    .into_iter()
+                    .collect::<Result<Vec<_>>>()?,
+            );
+        }
+        for settings in settings {
+            plans.extend(self.generation_plans(&lists(arch, batch), settings)?);
+        }
+        Ok(plans)
+    }
+
+    /// Later calls, as short as they can be.
+    async fn call(&self, batch: usize, settings: &[Settings]) -> Result<()> {
+        let (arch, lists) = (self.blueprint().arch(), lists(self.blueprint().arch(), batch));
+        let padded =
+            Padded { batch, len: 1, ids: lists.iter().map(|ids| i64::from(ids[0])).collect(), ..Padded::default() };
+        if arch.encoder.is_some() {
+            self.embed_ids(&lists).await?;
+            self.encode(&padded, false).await?;
+        }
+        if arch.decoder.is_some() {
+            self.forward(arch.encoder.is_some().then_some(&padded), &padded, false).await?;
+        }
+        for settings in settings {
+            match self.generate_ids(&lists, settings).await {
+                // That is for the caller's own texts to find.
+                Ok(_) | Err(Error::NotFinite { .. }) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// So many sequences that all kernels come up: those of a software adapter depend on how many rows there are, at most.
+/// With two, beams have the rows of each.
+fn sizes(software: bool) -> Vec<usize> {
+    let mut all = if software { LANE_ROWS.map(|rows| rows as usize).to_vec() } else { vec![1] };
+    all.extend(software.then_some(2));
+    all
+}
+
+/// Sequences of one token, which any model knows.
+fn lists(arch: &Arch, batch: usize) -> Vec<Vec<u32>> {
+    // A token that is padding may have no position.
+    let id = (0..arch.vocab as u32).find(|id| Some(*id) != arch.pad_token).unwrap_or(0);
+    vec![vec![id]; batch]
+}

@@ -1,6 +1,9 @@
 //! `cargo xtask test`: brings what the tests need, then runs all of them. `--all` draws more cases, repeats the GPU tests
 //! on a second, stricter software adapter, builds the library for browsers, tests attention pages in one, and compiles
-//! all kernels there.
+//! all kernels there, and runs a sample of the mutants. `cargo xtask mutants`: breaks the kernels line by line and counts what
+//! `verify` notices.
+
+mod mutants;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -20,6 +23,8 @@ const WASM: &str = "wasm32-unknown-unknown";
 const BROWSER: &str = "target/browser";
 /// Drives the browser; from npm.
 const PLAYWRIGHT: &str = "playwright-core@1.65.1";
+/// Mutants that `test --all` draws; `mutants` runs all.
+const MUTANTS: usize = 60;
 const EXAMPLES: [&str; 5] = ["ops", "graph", "model", "shared_device", "attention"];
 
 fn main() -> ExitCode {
@@ -28,7 +33,8 @@ fn main() -> ExitCode {
     let result = match args[..] {
         ["test"] => test(false),
         ["test", "--all"] => test(true),
-        _ => Err("usage: cargo xtask test [--all]".into()),
+        ["mutants", ref options @ ..] => mutants::Options::parse(options).and_then(|options| mutants(&options)),
+        _ => Err("usage: cargo xtask test [--all], cargo xtask mutants [--filter S] [--seed N] [--sample N]".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -59,12 +65,21 @@ fn test(all: bool) -> Result<(), String> {
     if all {
         let mut drawn = cargo(&["test", "--package", "wgformer", "--features", FEATURES, "--test", "drawn"]);
         run("more drawn cases", on(lavapipe.as_deref(), drawn.env("WGFORMER_DRAWS", "20")))?;
+        println!("xtask: a sample of the mutants");
+        mutants(&mutants::Options { sample: Some(MUTANTS), ..Default::default() })?;
         swiftshader()?;
         wasm()?;
         browser(lavapipe.as_deref())?;
     }
     println!("xtask: all passed in {:.0} s", began.elapsed().as_secs_f64());
     Ok(())
+}
+
+fn mutants(options: &mutants::Options) -> Result<(), String> {
+    let driver = lavapipe()?;
+    mutants::run(options, FEATURES, &|command| {
+        on(driver.as_deref(), command);
+    })
 }
 
 /// The driver to pin the tests to. Where Debian's file is not there, whatever Vulkan finds is used.

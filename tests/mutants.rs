@@ -13,7 +13,7 @@ use wgformer::Context;
 use wgformer::kernel::{ALL, Spec};
 use wgformer::verify::{Failure, Trial, Wrong, cases, keeps_nan};
 
-/// Cases with more elements come last.
+/// Cases with more elements come last, whatever they have killed.
 const LARGE: usize = 1 << 17;
 
 /// A case with one kernel.
@@ -22,6 +22,7 @@ struct Unit {
     op: &'static str,
     case: usize,
     spec: Spec,
+    large: bool,
 }
 
 #[derive(Debug, PartialEq)]
@@ -66,8 +67,9 @@ impl Runner {
                 for spec in trial.specs().into_iter().filter(|spec| spec.files().contains(&file)) {
                     let next = order.len();
                     let number = *order.entry(spec).or_insert(next);
-                    let elements = trial.elements();
-                    all.push(((elements > LARGE, spec.source().len(), number, elements), Unit { op, case, spec }));
+                    let large = trial.case().large || trial.elements() > LARGE;
+                    let key = (large, spec.source().len(), number, trial.elements());
+                    all.push((key, Unit { op, case, spec, large }));
                 }
             }
         }
@@ -98,7 +100,9 @@ impl Runner {
                 None => {}
                 Some(Failure { wrong: Wrong::Error { message }, .. }) => return Ok(Verdict::Invalid(message)),
                 Some(failure) => {
-                    units[..=at].rotate_right(1);
+                    if !unit.large {
+                        units[..=at].rotate_right(1);
+                    }
                     return self.proven(unit, &failure);
                 }
             }

@@ -23,6 +23,16 @@ struct Unit {
     case: usize,
     spec: Spec,
     large: bool,
+    /// How much there is to compile.
+    length: usize,
+    kills: usize,
+}
+
+impl Unit {
+    /// What comes first: what kills often for little.
+    fn cost(&self) -> (bool, usize) {
+        (self.large, self.length / (1 + self.kills))
+    }
 }
 
 #[derive(Debug, PartialEq)]
@@ -40,7 +50,7 @@ struct Runner {
     plain: Context,
     keeps_nan: bool,
     trials: BTreeMap<&'static str, Vec<Trial>>,
-    /// For each file, the cases of all kernels that it is linked into; those that killed of late come first.
+    /// For each file, the cases of all kernels that it is linked into, in the order in which they are run.
     units: HashMap<String, Vec<Unit>>,
     /// What passes without a mutant.
     proven: HashSet<(&'static str, usize, Spec)>,
@@ -68,8 +78,8 @@ impl Runner {
                     let next = order.len();
                     let number = *order.entry(spec).or_insert(next);
                     let large = trial.case().large || trial.elements() > LARGE;
-                    let key = (large, spec.source().len(), number, trial.elements());
-                    all.push((key, Unit { op, case, spec, large }));
+                    let unit = Unit { op, case, spec, large, length: spec.source().len(), kills: 0 };
+                    all.push(((unit.cost(), number, trial.elements()), unit));
                 }
             }
         }
@@ -100,9 +110,8 @@ impl Runner {
                 None => {}
                 Some(Failure { wrong: Wrong::Error { message }, .. }) => return Ok(Verdict::Invalid(message)),
                 Some(failure) => {
-                    if !unit.large {
-                        units[..=at].rotate_right(1);
-                    }
+                    units[at].kills += 1;
+                    units.sort_by_key(Unit::cost);
                     return self.proven(unit, &failure);
                 }
             }

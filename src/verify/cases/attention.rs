@@ -55,6 +55,9 @@ fn specials() -> Vec<Case> {
         let case = case(format!("a NaN in {argument}"), Keys::Own, 2, 1, 15).special(argument, 5, 14, f32::NAN);
         cases.push(with(case, |op| (op.causal, op.window) = (true, WIDE)));
     }
+    // Keys beside it are looked at together with it, by queries whose window it is in and by others.
+    let hidden = case("a NaN in v out of the window".into(), Keys::Own, 2, 1, 16).special("v", 28, 14, f32::NAN);
+    cases.push(with(hidden, |op| (op.causal, op.window) = (true, Some(2))));
     // Positions are so far apart that a window leaves each query its own key only; no keys at all in a memory.
     cases.push(with(case("a window of 0".into(), Keys::Own, 2, 2, 16), |op| (op.causal, op.window) = (true, Some(0))));
     let step = Step::packed(&[3, 1, 70]).with_memory(&[0, 0, 0]);

@@ -71,7 +71,8 @@ pub fn run(options: &Options, features: &str, prepare: &(dyn Fn(&mut Command) + 
     let program = build(features)?;
     let start = || {
         let mut command = Command::new(&program);
-        command.arg("serve").env("MESA_SHADER_CACHE_DISABLE", "true");
+        // Mesa: what is compiled runs once, so neither keep it nor optimise it.
+        command.arg("serve").env("MESA_SHADER_CACHE_DISABLE", "true").env("GALLIVM_PERF", "nopt");
         prepare(&mut command);
         Runner::start(&mut command, LIMIT)
     };

@@ -285,6 +285,7 @@ mod tests {
             ["a = max(b, max(c, minor));", "a = min(b, min(c, minor));"]
         );
         assert_eq!(changed("a = subgroupMax(b);", "extreme"), ["a = subgroupMin(b);"]);
+        assert_eq!(changed("a = subgroupMin(b);", "extreme"), ["a = subgroupMax(b);"]);
     }
 
     #[test]

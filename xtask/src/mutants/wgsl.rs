@@ -85,8 +85,8 @@ pub fn split(tokens: &[Token<'_>], open: usize, separator: &str) -> Vec<Range<us
     let Some(close) = closing(tokens, open) else { return Vec::new() };
     let mut parts = Vec::new();
     let (mut depth, mut start) = (0, open + 1);
-    for i in open + 1..close {
-        match tokens[i].text {
+    for (i, token) in tokens.iter().enumerate().take(close).skip(open + 1) {
+        match token.text {
             "(" | "[" | "{" => depth += 1,
             ")" | "]" | "}" => depth -= 1,
             text if text == separator && depth == 0 => {

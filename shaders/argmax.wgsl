@@ -18,7 +18,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
     top = reduce_max(top, in);
     // Columns count below 2^24, so they are exact in f32; the first is the greatest of their negatives.
-    var first = -f32(c.cols - 1u);
+    var first = NEG_LARGE;
     for (var j = in.local; j < c.cols; j += 4u * WG) {
         for (var e = 0u; e < 4u; e++) { // unroll
             let at = min(j + e * WG, c.cols - 1u);

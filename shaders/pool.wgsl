@@ -2,9 +2,9 @@
 @group(0) @binding(2) var<storage, read> x: array<f32>;        // [tokens, C]
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;  // [sequences, C]
 
+// Modes; any other takes the greatest.
 const MEAN = 0u;
 const CLS = 1u;
-const MAX = 2u;
 const LAST = 3u;
 
 fn pooled(span: Span, j: u32) -> f32 {

@@ -2,7 +2,7 @@
 // `len` positions. The slot is clamped, since it came from a buffer.
 fn key_count(span: Span) -> u32 { return span.keys; }
 fn key_row(span: Span, j: u32) -> u32 {
-    return min(step[step[H_TABLE] + span.table + min(j, max(span.keys, 1u) - 1u)], c.key_rows - 1u);
+    return min(step[step[H_TABLE] + span.table + j], c.key_rows - 1u);
 }
 fn last_key(span: Span, i: u32) -> u32 { return span.keys - span.len + i; }
 fn query_position(span: Span, i: u32) -> u32 { return span.keys - span.len + i; }

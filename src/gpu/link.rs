@@ -10,6 +10,7 @@
 //!
 //! Such a body is valid WGSL before and after.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -33,7 +34,8 @@ shaders! {
     "parts/score_cosine" "parts/score_dot" "parts/power" "parts/rows" "parts/share" "parts/step" "parts/texel_bf16" "parts/texel_f16" "parts/texel_f32" "parts/tile" "parts/weight" "parts/window"
 }
 
-fn file(name: &str) -> &'static str {
+/// The text of one of [`FILES`].
+pub(crate) fn file(name: &str) -> &'static str {
     FILES.iter().find(|(n, _)| *n == name).map(|(_, text)| *text).unwrap_or_default()
 }
 
@@ -211,11 +213,16 @@ impl Link {
         self.body
     }
 
-    /// The linked source.
-    pub fn text(&self) -> String {
+    /// The names of the files that are linked, in their order: the parts, then the body.
+    pub fn files(&self) -> impl Iterator<Item = &'static str> {
+        self.parts.iter().copied().chain([self.body])
+    }
+
+    /// The linked source, where `read` gives a file's text.
+    pub fn text(&self, read: impl Fn(&'static str) -> Cow<'static, str>) -> String {
         let mut text = format!("// {}: linked by wgformer\n{}", self.body, self.header);
-        for name in self.parts.iter().chain([&self.body]) {
-            let _ = write!(text, "\n// ---- {name}.wgsl\n{}", unroll(file(name), &self.numbers));
+        for name in self.files() {
+            let _ = write!(text, "\n// ---- {name}.wgsl\n{}", unroll(&read(name), &self.numbers));
         }
         text
     }

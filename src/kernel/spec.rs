@@ -1,7 +1,7 @@
 //! Keys of specialisations, and what a dispatch is made of.
 
 use super::{argmax, attention, embed, gate, matmul, norm, pool, qkv, softmax, topk};
-use crate::gpu::link::Link;
+use crate::gpu::link::{self, Link};
 use crate::graph::step::{Counts, Domain};
 
 /// What a kernel asks of the device.
@@ -125,7 +125,17 @@ specs! {
 impl Spec {
     /// The linked WGSL.
     pub fn source(&self) -> String {
-        self.link().text()
+        self.link().text(|name| link::file(name).into())
+    }
+
+    /// The files that it is linked from: names without the extension, below `shaders/`.
+    pub fn files(&self) -> Vec<&'static str> {
+        self.link().files().collect()
+    }
+
+    /// As [`Self::source`], with another text for one of [`Self::files`]: how tests break a kernel.
+    pub fn source_with(&self, file: &str, text: &str) -> String {
+        self.link().text(|name| if name == file { text.to_owned().into() } else { link::file(name).into() })
     }
 
     /// The body's name: `shaders/BODY.wgsl`.

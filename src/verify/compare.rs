@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use super::slack::Slack;
 
-/// What an output buffer holds before an op runs: a NaN, so that whoever reads it too early spreads it.
-pub(super) const POISON: u32 = 0x7fe5_a5a5;
+/// What an output buffer holds before an op runs: a NaN, so that whoever reads it too early spreads it, and a signalling one,
+/// so that whoever computes with it does not leave the same bits there.
+pub(super) const POISON: u32 = 0x7fa5_a5a5;
 /// What the truth holds where the op must write nothing: guard words, gaps between rows, rows of other shards.
 pub(super) const UNTOUCHED: u64 = 0x7ffc_a5a5_a5a5_a5a5;
 

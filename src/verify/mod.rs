@@ -13,8 +13,11 @@ mod probe;
 mod report;
 pub(crate) mod runs;
 pub(crate) mod slack;
+mod trial;
 pub(crate) mod zoo;
 
 pub use compare::{Element, Fault};
 pub use ops::{Share, verify, verify_cases, verify_cpu, verify_ops, verify_share};
+pub use probe::keeps_nan;
 pub use report::{Adapter, Failure, Kernel, OpReport, Progress, Report, Worst, Wrong};
+pub use trial::Trial;

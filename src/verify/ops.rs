@@ -188,30 +188,57 @@ struct Ran {
 async fn verify_case(contexts: &[Context], case: &Case, keeps_nan: bool, part: &mut OpReport) -> Result<()> {
     let Some(gpu) = contexts.first() else { return Ok(()) };
     let runs = Runs::new(case);
-    let buffers = runs.bytes.iter().map(|bytes| upload(gpu, bytes)).collect::<Result<Vec<_>>>()?;
-    let mut encoder = gpu.device().create_command_encoder(&Default::default());
-    let mut chosen: Vec<(Op<View>, Spec, &[Context])> = Vec::new();
-    for (op, candidate) in candidates(gpu, &case.op) {
-        if let Err(why) = candidate.available {
-            part.kernel(&candidate.spec.label()).unavailable.get_or_insert(why);
+    let chosen = kernels(gpu, case, part);
+    run(contexts, case, &runs, &chosen, keeps_nan, part).await
+}
+
+/// A kernel that a case is run with: the op as it takes it, and on checked modules only or on both.
+#[derive(Clone)]
+pub(super) struct Chosen {
+    pub op: Op<View>,
+    pub spec: Spec,
+    pub brief: bool,
+}
+
+/// The kernels that a case is run with on this device; the others are told with the reason.
+pub(super) fn kernels(gpu: &Context, case: &Case, part: &mut OpReport) -> Vec<Chosen> {
+    let mut chosen: Vec<Chosen> = Vec::new();
+    for (op, Candidate { spec, available }) in candidates(gpu, &case.op) {
+        if let Err(why) = available {
+            part.kernel(&spec.label()).unavailable.get_or_insert(why);
             continue;
         }
         // Large cases prove the indices of a body; what else there is to a kernel the others prove.
         let brief = case.large && gpu.caps().cpu;
-        if brief && chosen.iter().any(|(_, spec, _)| spec.body() == candidate.spec.body()) {
-            continue;
+        if !brief || chosen.iter().all(|other| other.spec.body() != spec.body()) {
+            chosen.push(Chosen { op, spec, brief });
         }
-        chosen.push((op, candidate.spec, &contexts[..if brief { 1 } else { contexts.len() }]));
     }
+    chosen
+}
+
+/// Runs a case with these kernels, and judges them.
+pub(super) async fn run(
+    contexts: &[Context],
+    case: &Case,
+    runs: &Runs,
+    chosen: &[Chosen],
+    keeps_nan: bool,
+    part: &mut OpReport,
+) -> Result<()> {
+    let Some(gpu) = contexts.first() else { return Ok(()) };
+    let on = |brief| &contexts[..if brief { 1 } else { contexts.len() }];
+    let buffers = runs.bytes.iter().map(|bytes| upload(gpu, bytes)).collect::<Result<Vec<_>>>()?;
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
     // What does not compile is told by the run below, kernel by kernel.
-    let pipelines = chosen.iter().flat_map(|(op, spec, on)| on.iter().map(move |context| (context, *spec, op.args())));
+    let pipelines = chosen.iter().flat_map(|c| on(c.brief).iter().map(|context| (context, c.spec, c.op.args())));
     let _ = compile_all(pipelines, &mut |_| {});
     let mut ran: Vec<Ran> = Vec::new();
-    for (op, spec, on) in &chosen {
+    for Chosen { op, spec, brief } in chosen {
         let label = spec.label();
-        for context in *on {
+        for context in on(*brief) {
             part.kernel(&label).runs += 1;
-            match record(context, &mut encoder, case, op, &runs, &buffers, spec) {
+            match record(context, &mut encoder, case, op, runs, &buffers, spec) {
                 Ok(outputs) => ran.push(Ran { spec: *spec, checked: context.is_checked(), outputs }),
                 Err(lost @ (Error::DeviceLost(_) | Error::OutOfMemory(_))) => return Err(lost),
                 Err(error) => {
@@ -224,7 +251,7 @@ async fn verify_case(contexts: &[Context], case: &Case, keeps_nan: bool, part: &
     let reads = runs.args.iter().enumerate().filter(|(_, a)| a.access == Access::Read);
     let inputs = reads.map(|(at, _)| (at, gpu.read_later(&mut encoder, &buffers[at], 0, buffers[at].size()))).collect();
     gpu.queue().submit([encoder.finish()]);
-    judge(gpu, case, &runs, ran, inputs, keeps_nan, part).await
+    judge(gpu, case, runs, ran, inputs, keeps_nan, part).await
 }
 
 /// Every kernel, with the op as it takes it: a weight also packed.

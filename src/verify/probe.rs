@@ -14,8 +14,11 @@ fn main() {
 }
 ";
 
-/// Runs a NaN through what kernels do with numbers.
-pub(super) async fn keeps_nan(gpu: &Context) -> Result<bool> {
+/// Runs a NaN through what kernels do with numbers: whether this adapter keeps it.
+///
+/// # Errors
+/// [`Error::Gpu`], [`Error::DeviceLost`], [`Error::OutOfMemory`].
+pub async fn keeps_nan(gpu: &Context) -> Result<bool> {
     let device = gpu.device();
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let source = wgpu::ShaderSource::Wgsl(SOURCE.into());

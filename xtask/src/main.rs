@@ -1,6 +1,9 @@
 //! `cargo xtask test`: brings what the tests need, then runs all of them. `--all` draws more cases, repeats the GPU tests
-//! on a second, stricter software adapter, builds the library for browsers, and in one tests attention pages, compiles all
-//! kernels, and runs some of them and a model.
+//! on a second, stricter software adapter, builds the library for browsers, in one tests attention pages, compiles all
+//! kernels, and runs some of them and a model, and runs a sample of the mutants. `cargo xtask mutants`: breaks the kernels
+//! line by line and counts what `verify` notices.
+
+mod mutants;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -23,6 +26,8 @@ const PLAYWRIGHT: &str = "playwright-core@1.65.1";
 /// Joins a library for browsers with the page's JavaScript; of the version that Cargo.lock has.
 const BINDGEN: &str = "wasm-bindgen";
 const WEB_PAGE: &str = "examples/browser/pkg";
+/// Mutants that `test --all` draws; `mutants` runs all.
+const MUTANTS: usize = 60;
 const EXAMPLES: [&str; 6] = ["ops", "graph", "model", "shared_device", "attention", "frame_budget"];
 
 fn main() -> ExitCode {
@@ -31,7 +36,8 @@ fn main() -> ExitCode {
     let result = match args[..] {
         ["test"] => test(false),
         ["test", "--all"] => test(true),
-        _ => Err("usage: cargo xtask test [--all]".into()),
+        ["mutants", ref options @ ..] => mutants::Options::parse(options).and_then(|options| mutants(&options)),
+        _ => Err("usage: cargo xtask test [--all], cargo xtask mutants [--filter S] [--seed N] [--sample N]".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -62,12 +68,21 @@ fn test(all: bool) -> Result<(), String> {
     if all {
         let mut drawn = cargo(&["test", "--workspace", "--features", FEATURES, "--test", "drawn"]);
         run("more drawn cases", on(lavapipe.as_deref(), drawn.env("WGFORMER_DRAWS", "20")))?;
+        println!("xtask: a sample of the mutants");
+        mutants(&mutants::Options { sample: Some(MUTANTS), ..Default::default() })?;
         swiftshader()?;
         wasm()?;
         browser(lavapipe.as_deref())?;
     }
     println!("xtask: all passed in {:.0} s", began.elapsed().as_secs_f64());
     Ok(())
+}
+
+fn mutants(options: &mutants::Options) -> Result<(), String> {
+    let driver = lavapipe()?;
+    mutants::run(options, FEATURES, &|command| {
+        on(driver.as_deref(), command);
+    })
 }
 
 /// The driver to pin the tests to. Where Debian's file is not there, whatever Vulkan finds is used.

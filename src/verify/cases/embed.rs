@@ -1,4 +1,4 @@
-use super::{Case, MANY, SIZES, column, matrix, pairwise};
+use super::{Case, MANY, ROOM, SIZES, column, matrix, pairwise};
 use crate::graph::step::Step;
 use crate::kernel::{Embed, Layout, View};
 use crate::weights::DType::{self, BF16, F16, F32};
@@ -8,6 +8,7 @@ const IDS: [u32; 8] = [0, 10, 5, u32::MAX, 11, 3, 0x8000_0000, 4];
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases: Vec<_> = SIZES.iter().map(|&n| case(format!("{n} columns"), plain(9, n))).collect();
+    cases.push(case("256 columns, whole workgroups".into(), plain(9, 256)));
     for row in pairwise(&[3, 4, 4]) {
         let types = [Some(F32), Some(F16), Some(BF16), None];
         let table = |rows: usize, dtype: Option<DType>| dtype.map(|dtype| View::dense(rows, 67, dtype));
@@ -26,9 +27,22 @@ pub(super) fn cases() -> Vec<Case> {
         cases.push(case(format!("word around {size:e}"), plain(9, 65)).around("word", 0.0, size));
     }
     cases.push(case("a NaN".into(), plain(9, 65)).special("word", 5, 64, f32::NAN));
-    let op = plain(MANY, 3);
+    cases.extend(vocabularies());
+    let op = plain(ROOM, 3);
     cases.push(Case::new("many rows", op, Step::packed(&[MANY])).words("ids", &IDS).large());
     cases
+}
+
+/// Tables of more rows than a packed one has side by side, and of so many that it has another stack of them.
+fn vocabularies() -> impl Iterator<Item = Case> {
+    const SOME: [u32; 17] = [0, 1, 5, 31, 32, 33, 63, 64, 65, 127, 128, 255, 256, 300, 511, 512, 599];
+    const MOST: [u32; 9] = [0, 63, 64, 65_535, 65_599, 65_600, 65_601, 131_072, 131_099];
+    let some = [F32, F16, BF16].map(|dtype| (600, 67, dtype, &SOME[..]));
+    let most = [(131_100, 1, F32, &MOST[..]), (131_100, 32, F16, &MOST[..])];
+    some.into_iter().chain(most).map(|(vocab, cols, dtype, ids)| {
+        let op = Embed { word: View::dense(vocab, cols, dtype), vocab, ..plain(ids.len(), cols) };
+        Case::new(format!("{vocab} rows of {cols}, {dtype}"), op, Step::packed(&[ids.len()])).words("ids", ids)
+    })
 }
 
 fn plain(rows: usize, cols: usize) -> Embed<View> {

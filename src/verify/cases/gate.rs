@@ -1,16 +1,17 @@
-use super::{Case, MANY, SIZES, matrix};
+use super::{Case, ROOM, SIZES, matrix};
 use crate::kernel::{Gate, View};
 use crate::model::arch::Activation::{self, Gelu, GeluTanh, None as Plain, Relu, Silu, Tanh};
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases: Vec<_> = SIZES.iter().map(|&n| Case::rows(format!("{n} columns"), gate(3, n, Silu))).collect();
+    cases.push(Case::rows("256 columns, whole workgroups", gate(3, 256, Silu)));
     for act in [Plain, Relu, Gelu, GeluTanh, Silu, Tanh] {
         for size in [3.0, 1e4, 1e-20] {
             let case = Case::rows(format!("{act:?}, x around {size:e}"), gate(5, 67, act));
             cases.push(case.around("x", 0.0, size).special("x", 2, 3, f32::NAN).special("x", 3, 70, f32::NAN).odd());
         }
     }
-    cases.push(Case::rows("many rows", gate(MANY, 3, Relu)).large());
+    cases.push(Case::many(gate(ROOM, 3, Relu)));
     cases.push(Case::rows("no rows", gate(0, 4, Relu)));
     cases
 }

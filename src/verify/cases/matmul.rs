@@ -1,4 +1,5 @@
-use super::{Case, MANY, SIZES, matrix, pairwise};
+use super::{Case, ROOM, SIZES, matrix, pairwise};
+use crate::graph::step::Step;
 use crate::kernel::{Batch, Layout, Matmul, View};
 use crate::model::arch::Activation::{Gelu, GeluTanh, None as Plain, Relu, Silu, Tanh};
 use crate::weights::DType::{BF16, F16, F32};
@@ -21,7 +22,12 @@ pub(super) fn cases() -> Vec<Case> {
     cases.push(Case::rows(format!("{m}x{n}x{k} with bias and residual"), all));
     cases.extend(options());
     cases.extend(batches());
-    cases.push(Case::rows("many rows", plain(MANY, 2, 3)).large());
+    cases.push(Case::many(plain(ROOM, 2, 3)));
+    cases.push(Case::new("fewer rows than there is room for", plain(40, 67, 33), Step::rows(19)).odd());
+    // So many columns that a packed weight has another stack of them.
+    for k in [1, 32] {
+        cases.push(Case::rows(format!("1x131100x{k}"), plain(1, 131_100, k)).large());
+    }
     for size in [1e4, 1e-20] {
         cases.push(Case::rows(format!("x around {size:e}"), plain(3, 65, 97)).around("x", 0.0, size));
     }
@@ -56,10 +62,12 @@ fn options() -> impl Iterator<Item = Case> {
     })
 }
 
-fn batches() -> [Case; 3] {
+fn batches() -> [Case; 4] {
     let (m, n, k) = (7, 66, 13);
     let batch = |x, w, y| Batch { count: 3, x, w, y };
     let scores = Matmul { batch: batch(m * k, n * k, m * n), ..plain(m, n, k) };
+    let (tall, wide) = (64, 128);
+    let whole = Matmul { batch: batch(tall * k, wide * k, tall * wide), ..plain(tall, wide, k) };
     let shared = Matmul { batch: batch(m * k, 0, m * n), ..plain(m, n, k) };
     // Heads side by side in a row, as attention without a fused kernel has them.
     let heads = Matmul {
@@ -71,6 +79,7 @@ fn batches() -> [Case; 3] {
     };
     [
         Case::rows("three products", scores),
+        Case::rows("three products of whole tiles", whole),
         Case::rows("three products of one weight", shared),
         Case::rows("three products of interleaved heads", heads),
     ]

@@ -21,8 +21,10 @@ use crate::weights::DType;
 
 /// Sizes around vectors, subgroups, workgroups and tiles, and odd ones.
 pub const SIZES: [usize; 9] = [1, 2, 3, 59, 64, 65, 97, 111, 1025];
-/// More rows than workgroups fit into one dimension of a grid.
-pub const MANY: usize = 65_600;
+/// More rows than workgroups fit into one dimension of a grid; an odd number, so that a grid of two has a group too many.
+pub const MANY: usize = 65_601;
+/// Rows of views that such a group must leave alone.
+const ROOM: usize = MANY + 1;
 
 /// An op, a step, and data.
 #[derive(Clone, Debug)]
@@ -59,6 +61,11 @@ impl Case {
         let op = op.into();
         let rows = op.args().first().map_or(0, |arg| arg.handle.rows);
         Self::new(name, op, Step::rows(rows))
+    }
+
+    /// [`MANY`] rows of an op that has [`ROOM`].
+    fn many(op: impl Into<Op<View>>) -> Self {
+        Self::new("many rows", op, Step::rows(MANY)).large()
     }
 
     /// Numbers of an argument lie around `mean`.

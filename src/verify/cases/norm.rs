@@ -1,4 +1,5 @@
-use super::{Case, MANY, SIZES, matrix, pairwise};
+use super::{Case, SIZES, matrix, pairwise};
+use crate::graph::step::Step;
 use crate::kernel::{Norm, View};
 
 pub(super) fn cases() -> Vec<Case> {
@@ -12,7 +13,10 @@ pub(super) fn cases() -> Vec<Case> {
     let (weight, bias) = (Some(matrix(1, cols)), Some(matrix(1, cols)));
     let all = Norm { residual, sum, weight, bias, ..plain(rows, cols) };
     cases.push(Case::rows("rows of quads, with all that there is", all));
-    cases.push(Case::rows("many rows", plain(MANY, 3)).large());
+    // So many that a grid wraps where a workgroup takes four; a group too many would write four more.
+    let rows = 4 * 65_536 + 1;
+    cases.push(Case::new("many rows", plain(rows + 8, 2), Step::rows(rows)).large());
+    cases.push(Case::new("fewer rows than there is room for", plain(9, 67), Step::rows(5)).odd());
     for size in [1e4, 1e-20] {
         cases.push(Case::rows(format!("x around {size:e}"), plain(3, 97)).around("x", 0.0, size));
         cases.push(

@@ -1,4 +1,4 @@
-use super::{Case, MANY, SIZES, matrix, pairwise};
+use super::{Case, MANY, ROOM, SIZES, matrix, pairwise};
 use crate::graph::step::Step;
 use crate::kernel::{Pool, View};
 use crate::model::arch::PoolMode::{self, Cls, Last, Max, Mean};
@@ -20,7 +20,7 @@ pub(super) fn cases() -> Vec<Case> {
         cases.push(case(format!("x around {size:e}"), 97, Mean, true).around("x", 0.0, size));
         cases.push(case(format!("plain, x around {size:e}"), 97, Max, false).around("x", 0.0, size));
     }
-    let op = Pool { x: matrix(MANY, 3), y: matrix(MANY, 3), mode: Mean, normalize: false };
+    let op = Pool { x: matrix(MANY, 3), y: matrix(ROOM, 3), mode: Mean, normalize: false };
     cases.push(Case::new("many sequences", op, Step::packed(&[1; MANY])).large());
     cases
 }

@@ -14,10 +14,11 @@ pub(super) fn cases() -> Vec<Case> {
         cases.push(case(format!("x around {size:e}"), with_all(2, 1, 64, 64)).around("x", 0.0, size));
     }
     cases.push(case("a NaN".into(), with_all(2, 1, 64, 32)).special("x", 3, 63, f32::NAN));
-    let tokens = 13_200;
+    // Five heads each, which make an odd number of groups; a group too many would write a query.
+    let tokens = 13_201;
     let mut step = Step::packed(&[tokens]);
     step.slots = Random::new("many rows").shuffle(tokens);
-    cases.push(Case::new("many rows", qkv(tokens, tokens, 3, 1, 3), step).large());
+    cases.push(Case::new("many rows", qkv(tokens + 1, tokens, 3, 1, 3), step).large());
     cases
 }
 

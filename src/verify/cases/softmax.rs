@@ -1,4 +1,4 @@
-use super::{Case, MANY, SIZES, column, matrix, pairwise};
+use super::{Case, ROOM, SIZES, column, matrix, pairwise};
 use crate::kernel::{Softmax, View};
 
 pub(super) fn cases() -> Vec<Case> {
@@ -6,11 +6,13 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(options());
     // See `cases::attention`: three looks at each would be too many turns of 8 lanes.
     cases.push(Case::rows("300000 columns", plain(1, 300_000)).large());
-    cases.push(Case::rows("many rows", plain(MANY, 3)).large());
+    cases.push(Case::many(plain(ROOM, 3)));
     for size in [1e4, 1e-20] {
         cases.push(Case::rows(format!("x around {size:e}"), plain(3, 97)).around("x", 0.0, size));
     }
     cases.push(Case::rows("far from 0", plain(3, 111)).around("x", -5e3, 2.0));
+    // Its exponential is finite only beside the right maximum.
+    cases.push(Case::rows("the last column", plain(3, 111)).special("x", 1, 110, 200.0));
     cases.push(Case::rows("a NaN", plain(3, 111)).special("x", 1, 110, f32::NAN));
     // No column, some, all, more than there are; a NaN that is masked.
     let masked = Softmax { lengths: Some(column(5)), ..plain(5, 65) };

@@ -1,4 +1,4 @@
-use super::{Case, MANY, SIZES, matrix};
+use super::{Case, ROOM, SIZES, matrix};
 use crate::kernel::{Topk, View};
 use crate::weights::DType;
 
@@ -12,7 +12,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases.push(Case::rows("70000 columns at odd places", plain(2, 70_000, 9)).odd());
     // See `cases::attention`: two looks at each would be too many turns of 8 lanes.
     cases.push(Case::rows("128 of 300000", plain(1, 300_000, 128)).large());
-    cases.push(Case::rows("many rows", plain(MANY, 3, 2)).large());
+    cases.push(Case::many(plain(ROOM, 3, 2)));
     for scale in [0.5, 4.0] {
         cases.push(Case::rows(format!("scale {scale}"), Topk { scale, ..plain(3, 111, 4) }));
     }

@@ -1,4 +1,4 @@
-//! The heads of an encoder.
+//! Heads: those of an encoder, and the ones as wide as a vocabulary by themselves.
 
 use super::Builder;
 use crate::graph::{Rows, Tensor};
@@ -21,12 +21,27 @@ impl Builder<'_> {
         y
     }
 
-    /// The logits of masked words where each sequence of the step begins, in rows that an encoder's pass has left.
-    pub(super) fn picked_words(&mut self, encoder: &Stack) {
-        let Some(task) = self.arch.task.filter(|task| task.kind == TaskKind::Words) else { return };
-        let x = self.g.persistent("hidden", Rows::TOKENS, encoder.width);
-        let first = self.pool("head.first", x, PoolMode::Cls);
-        self.task(task, encoder, first, None);
+    /// The logits of words where each sequence of the step begins, in rows that a pass has left.
+    pub(super) fn head(&mut self) {
+        let arch = self.arch;
+        match (&arch.encoder, &arch.decoder, arch.task) {
+            (_, Some(decoder), _) if arch.head != Head::None => {
+                let left = if arch.head_scale == 1.0 { "decoder.hidden" } else { "head.hidden" };
+                let x = self.picked(left, decoder);
+                self.logits(x, arch.vocab);
+            }
+            (Some(encoder), None, Some(task)) if task.kind == TaskKind::Words => {
+                let x = self.picked("hidden", encoder);
+                self.task(task, encoder, x, None);
+            }
+            _ => {}
+        }
+    }
+
+    /// The first of each sequence's rows, of those that a stack has left.
+    fn picked(&mut self, left: &str, stack: &Stack) -> Tensor {
+        let x = self.g.persistent(left, Rows::TOKENS, stack.width);
+        self.pool("head.first", x, PoolMode::Cls)
     }
 
     /// The logits of a task.

@@ -108,3 +108,16 @@ fn logits_of_decoders_come_in_parts() {
         same(name, all.each_ref().map(|forced| forced.last_hidden_state.as_slice()), width);
     }
 }
+
+/// What a layer attends to comes whole.
+#[test]
+fn attention_weights_beyond_a_binding_say_what_to_do() {
+    let [small, large, _] = models("t5");
+    let long = Padded { batch: 1, len: 100, ids: vec![7; 100], ..Padded::default() };
+    let short = Padded { batch: 1, len: 2, ids: vec![7; 2], ..Padded::default() };
+    let forward = |model: &Model, attentions| block_on(model.forward(Some(&long), &short, attentions));
+    assert!(forward(&small, false).is_ok() && forward(&large, true).is_ok());
+    let error = forward(&small, true).expect_err("3 heads of 100 x 100");
+    assert!(matches!(error, Error::Limit { have: BINDING, .. }), "{error}");
+    assert!(error.to_string().contains("shorter sequences"), "{error}");
+}

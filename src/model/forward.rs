@@ -5,8 +5,8 @@
 mod task;
 
 use super::arch::{Activation, Arch, Head, PoolMode, Position, Stack};
-use crate::graph::{Graph, Kind, Rows, Tensor};
-use crate::kernel::{self, Argmax, Attention, Batch, Gate, Keys, Layout, Matmul, Pool, Qkv, Role, Similarity, Topk};
+use crate::graph::{Graph, Rows, Tensor};
+use crate::kernel::{self, Attention, Batch, Gate, Keys, Layout, Matmul, Pool, Qkv, Role, Similarity};
 use crate::weights::DType;
 
 /// What a forward pass should leave in the session's persistent tensors.
@@ -329,25 +329,6 @@ impl Builder<'_> {
         }
         let y = self.logits(last, self.arch.vocab);
         self.choose(y, rows);
-    }
-
-    fn choose(&mut self, x: Tensor, rows: Rows) {
-        let mut tensor = |name, cols, dtype| self.g.tensor(Kind::Persistent, name, rows, cols, dtype);
-        match self.outputs.choice {
-            Choice::Argmax => {
-                let ids = tensor("ids", 1, DType::U32);
-                self.g.push("argmax", Argmax { x, ids });
-            }
-            Choice::Greedy => {
-                let (values, ids) = (tensor("top.values", 1, DType::F32), tensor("ids", 1, DType::U32));
-                self.g.push("top", Topk { x, values, ids, lse: None, scale: 1.0 });
-            }
-            Choice::Top { k, scale } => {
-                let (values, ids) = (tensor("top.values", k, DType::F32), tensor("top.ids", k, DType::U32));
-                let lse = Some(tensor("top.lse", 1, DType::F32));
-                self.g.push("top", Topk { x, values, ids, lse, scale });
-            }
-        }
     }
 
     /// act(x . W^T + bias) + residual, in rows as many as x has.

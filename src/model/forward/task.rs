@@ -1,9 +1,10 @@
-//! Heads: those of an encoder, and the ones as wide as a vocabulary by themselves.
+//! Heads: those of an encoder, the ones as wide as a vocabulary by themselves, and what is made of a decoder's.
 
-use super::Builder;
-use crate::graph::{Rows, Tensor};
-use crate::kernel::{Matmul, Pool};
+use super::{Builder, Choice};
+use crate::graph::{Kind, Rows, Tensor};
+use crate::kernel::{Argmax, Matmul, Pool, Topk};
 use crate::model::arch::{Activation, Head, PoolMode, Stack, Task, TaskKind};
+use crate::weights::DType;
 
 impl Builder<'_> {
     /// BERT's pooler.
@@ -71,5 +72,25 @@ impl Builder<'_> {
         let bias = self.arch.head_bias.then(|| self.vector("head.bias", cols));
         self.g.push("head", Matmul { role: self.role, bias, ..Matmul::new(x, w, y) });
         y
+    }
+
+    /// What the host wants of each row of a decoder's logits.
+    pub(super) fn choose(&mut self, x: Tensor, rows: Rows) {
+        let mut tensor = |name, cols, dtype| self.g.tensor(Kind::Persistent, name, rows, cols, dtype);
+        match self.outputs.choice {
+            Choice::Argmax => {
+                let ids = tensor("ids", 1, DType::U32);
+                self.g.push("argmax", Argmax { x, ids });
+            }
+            Choice::Greedy => {
+                let (values, ids) = (tensor("top.values", 1, DType::F32), tensor("ids", 1, DType::U32));
+                self.g.push("top", Topk { x, values, ids, lse: None, scale: 1.0 });
+            }
+            Choice::Top { k, scale } => {
+                let (values, ids) = (tensor("top.values", k, DType::F32), tensor("top.ids", k, DType::U32));
+                let lse = Some(tensor("top.lse", 1, DType::F32));
+                self.g.push("top", Topk { x, values, ids, lse, scale });
+            }
+        }
     }
 }

@@ -74,18 +74,18 @@ impl<F: Float> State<F> {
             Kind::Transient => None,
         };
         if info.kind == Kind::Weight {
-            return match known {
-                Some(tensor) => Ok(tensor),
+            let tensor = match known {
+                Some(tensor) => tensor,
                 None => {
                     let tensor = source(&info.name, [rows, info.cols])?;
-                    let tensor = reference::Tensor::from_bytes(tensor.bytes(), tensor.dtype);
-                    if tensor.len() != len {
-                        let why = format!("expected [{rows}, {}], got {} elements", info.cols, tensor.len());
-                        return Err(Error::Tensor { name: info.name.clone(), why });
-                    }
-                    Ok(tensor)
+                    reference::Tensor::from_bytes(tensor.bytes(), tensor.dtype)
                 }
             };
+            if tensor.len() != len {
+                let why = format!("expected [{rows}, {}], got {} elements", info.cols, tensor.len());
+                return Err(Error::Tensor { name: info.name.clone(), why });
+            }
+            return Ok(tensor);
         }
         let empty = match info.dtype {
             DType::U32 => reference::Tensor::Words(Vec::new()),

@@ -195,7 +195,8 @@ fn fits(caps: &Caps, node: &str, argument: &str, view: &View) -> Result<()> {
         return Ok(());
     }
     let what = format!("{node}: {argument} [{}, {}]", view.rows, view.cols);
-    let remedy = "use smaller batches, or create the device with the limits of `wgformer::wanted`".into();
+    let remedy =
+        "use smaller batches or shorter sequences, or create the device with the limits of `wgformer::wanted`".into();
     Err(Error::Limit { what, limit: "max_storage_buffer_binding_size", need, have, remedy })
 }
 

@@ -304,7 +304,7 @@ impl Attention<View> {
         tiles.push(Candidate::new(spec(Body::Tile), narrow));
         match self.role {
             Role::Decode => [rows, tiles].concat(),
-            Role::Full | Role::Prefill => [tiles, rows].concat(),
+            Role::Full | Role::Prefill | Role::Head => [tiles, rows].concat(),
         }
     }
 

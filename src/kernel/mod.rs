@@ -88,6 +88,8 @@ pub enum Role {
     Prefill,
     /// One token a sequence.
     Decode,
+    /// A head by itself, over rows that another role has left.
+    Head,
 }
 
 /// How an op touches an argument.

@@ -67,26 +67,32 @@ impl Model {
     ///
     /// # Errors
     /// [`crate::Error::Input`] for shapes that disagree, a mask that is not 0 or 1, ids outside the vocabulary, more columns
-    /// than the model has positions; [`crate::Error::Limit`] for one sequence whose logits or attention weights exceed a
-    /// binding.
+    /// than the model has positions; [`crate::Error::Limit`] for one sequence whose attention weights exceed a binding.
     pub async fn encode(&self, batch: &Padded, attentions: bool) -> Result<Encoded> {
         let (arch, stack) = (self.blueprint().arch(), self.encoder()?);
         batch.check(INPUTS, arch.vocab, arch.embed.types, stack.position.max())?;
         let rows = batch.tokens();
         let taps = attentions.then_some(batch.len);
-        let outputs = Outputs { taps, ..Outputs::of_heads() };
+        // Words' logits are as wide as the vocabulary, and come apart.
+        let words = arch.task.filter(|task| task.kind == TaskKind::Words);
+        let task = arch.task.filter(|_| words.is_none());
+        let outputs = Outputs { taps, task: task.is_some(), ..Outputs::of_heads() };
         let layers = if attentions { stack.layers } else { 0 };
         let mut names: Vec<String> = (0..layers).map(|i| format!("encoder.{i}.self.weights")).collect();
         names.push("hidden".into());
         names.extend(arch.pooler.then(|| "pooler".into()));
-        names.extend(arch.task.map(|_| "logits".into()));
+        names.extend(task.map(|_| "logits".into()));
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
 
         let weights = if attentions { stack.heads * batch.len } else { 0 };
-        let widest = stack.width.max(weights).max(arch.task.map_or(0, |task| task.labels));
+        let widest = stack.width.max(weights).max(task.map_or(0, |task| task.labels));
         let lengths: Vec<usize> = rows.iter().map(Vec::len).collect();
         let chunks = chunks(lengths.iter().copied(), self.step_tokens(stack, widest), usize::MAX);
-        let mut run = self.run(&[(Role::Full, outputs, capacity(&chunks, &lengths))]).await?;
+        let capacity = capacity(&chunks, &lengths);
+        let head = words.map(|task| self.head(task.labels, capacity.tokens));
+        let mut roles = vec![(Role::Full, outputs, capacity)];
+        roles.extend(head.map(|head| head.role(capacity)));
+        let mut run = self.run(&roles).await?;
         let mut out = Encoded::zeros(batch, arch, stack, layers);
         for chunk in chunks {
             let step = batch.step(stack, &rows, chunk.clone());
@@ -111,8 +117,11 @@ impl Model {
             if let Some(out) = &mut out.pooler_output {
                 spread_next(out, stack.width, false);
             }
-            if let (Some(out), Some(task)) = (&mut out.logits, arch.task) {
+            if let (Some(out), Some(task)) = (&mut out.logits, task) {
                 spread_next(out, task.labels, task.kind != TaskKind::Sequence);
+            }
+            if let (Some(out), Some(head)) = (&mut out.logits, head) {
+                run.spread_head(head, out, (batch.len, &rows), chunk).await?;
             }
         }
         Ok(if arch.task.is_some_and(|task| task.kind == TaskKind::Answer) { out.ends() } else { out })

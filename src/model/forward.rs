@@ -5,8 +5,8 @@
 mod task;
 
 use super::arch::{Activation, Arch, Head, PoolMode, Position, Stack};
-use crate::graph::{Graph, Kind, Rows, Tensor};
-use crate::kernel::{self, Argmax, Attention, Batch, Gate, Keys, Layout, Matmul, Pool, Qkv, Role, Similarity, Topk};
+use crate::graph::{Graph, Rows, Tensor};
+use crate::kernel::{self, Attention, Batch, Gate, Keys, Layout, Matmul, Pool, Qkv, Role, Similarity};
 use crate::weights::DType;
 
 /// What a forward pass should leave in the session's persistent tensors.
@@ -26,7 +26,7 @@ pub struct Outputs {
     /// What a decoder makes of its `logits`.
     pub choice: Choice,
     /// The decoder's `Prefill` is whole sequences at once, without a cache (teacher forcing): every token has its original
-    /// position, and logits.
+    /// position, and leaves the hidden rows that `Head` takes.
     pub whole: bool,
 }
 
@@ -62,9 +62,9 @@ pub struct Sizes {
 }
 
 /// The graph of one role: `Full` is the encoder's pass (with a decoder too, it ends in the cross keys and values),
-/// `Prefill` and `Decode` are the decoder's, and end in `logits` and, unless they are whole, in the greedy `ids`. Empty where
-/// [`Arch::roles`] lacks the role, but for `Prefill` of an encoder with a head for masked words: that head by itself, over the
-/// first of each sequence's rows that `Full` left in `hidden`.
+/// `Prefill` and `Decode` are the decoder's, and end in `logits` and the greedy `ids`, or in hidden rows where they are whole.
+/// `Head` is a head as wide as the vocabulary by itself: `logits` of the first of each sequence's rows that the last pass has
+/// left. Empty where the model lacks the role.
 pub fn graph(arch: &Arch, role: Role, outputs: Outputs, sizes: Sizes, dtype: &dyn Fn(&str) -> DType) -> Graph {
     let mut b = Builder { g: Graph::new(), arch, role, outputs, sizes, dtype, layer: 0 };
     match (role, &arch.encoder, &arch.decoder) {
@@ -80,7 +80,7 @@ pub fn graph(arch: &Arch, role: Role, outputs: Outputs, sizes: Sizes, dtype: &dy
             let x = b.stack("decoder", decoder, encoder.as_ref());
             b.decoder_outputs(x, decoder);
         }
-        (Role::Prefill, Some(encoder), None) if outputs.task => b.picked_words(encoder),
+        (Role::Head, ..) => b.head(),
         _ => {}
     }
     b.g
@@ -296,15 +296,15 @@ impl Builder<'_> {
         }
     }
 
-    /// Hidden rows where they are asked for, logits, and their greedy ids, where the next step finds them. A prefill that
-    /// is not whole has logits for each sequence's last row only.
+    /// Hidden rows where they are asked for, logits, and their greedy ids, where the next step finds them. A prefill has
+    /// logits for each sequence's last row only, or where it is whole none, but the rows that the head takes.
     fn decoder_outputs(&mut self, x: Tensor, stack: &Stack) {
-        let scaled = self.arch.head_scale != 1.0;
+        let (scaled, hidden) = (self.arch.head_scale != 1.0, self.outputs.hidden || self.outputs.whole);
         let mut last = x;
-        if self.outputs.hidden || !scaled {
+        if hidden || !scaled {
             last = self.last_norm("decoder", stack, x);
         }
-        if self.outputs.hidden {
+        if hidden {
             self.g.keep(last, "decoder.hidden");
         }
         if self.arch.head == Head::None {
@@ -314,36 +314,21 @@ impl Builder<'_> {
             // The final norm once more, its weight times the scale.
             last = self.norm("head.norm", stack, x);
         }
+        if self.outputs.whole {
+            if scaled {
+                self.g.keep(last, "head.hidden");
+            }
+            return;
+        }
         let mut rows = Rows::TOKENS;
-        if self.role == Role::Prefill && !self.outputs.whole {
+        if self.role == Role::Prefill {
             rows = Rows::SEQUENCES;
             let y = self.g.transient("head.last", rows, stack.width);
             self.g.push("head.last", Pool { x: last, y, mode: PoolMode::Last, normalize: false });
             last = y;
         }
         let y = self.logits(last, self.arch.vocab);
-        if !self.outputs.whole {
-            self.choose(y, rows);
-        }
-    }
-
-    fn choose(&mut self, x: Tensor, rows: Rows) {
-        let mut tensor = |name, cols, dtype| self.g.tensor(Kind::Persistent, name, rows, cols, dtype);
-        match self.outputs.choice {
-            Choice::Argmax => {
-                let ids = tensor("ids", 1, DType::U32);
-                self.g.push("argmax", Argmax { x, ids });
-            }
-            Choice::Greedy => {
-                let (values, ids) = (tensor("top.values", 1, DType::F32), tensor("ids", 1, DType::U32));
-                self.g.push("top", Topk { x, values, ids, lse: None, scale: 1.0 });
-            }
-            Choice::Top { k, scale } => {
-                let (values, ids) = (tensor("top.values", k, DType::F32), tensor("top.ids", k, DType::U32));
-                let lse = Some(tensor("top.lse", 1, DType::F32));
-                self.g.push("top", Topk { x, values, ids, lse, scale });
-            }
-        }
+        self.choose(y, rows);
     }
 
     /// act(x . W^T + bias) + residual, in rows as many as x has.

@@ -7,7 +7,7 @@ use super::encode::capacity;
 use super::forward::Outputs;
 use super::padded::{check_ids, chunks};
 use super::{Blueprint, Model};
-use crate::graph::{Capacity, Span, Step};
+use crate::graph::Step;
 use crate::kernel::Role;
 use crate::{Error, Result};
 
@@ -85,6 +85,11 @@ impl Model {
         let Some(task) = self.blueprint().arch().task else {
             return Err(self.blueprint().task(TaskKind::Sequence).err().unwrap_or_else(|| super::unknown("logits")));
         };
+        if task.kind == TaskKind::Words {
+            let places: Vec<Vec<usize>> = sequences.iter().map(|sequence| (0..sequence.ids.len()).collect()).collect();
+            let rows = self.word_logits(sequences, &places, <[f32]>::to_vec).await?;
+            return Ok(rows.into_iter().map(|rows| rows.concat()).collect());
+        }
         let stack = self.encoder()?;
         let (lengths, chunks) = self.pack(sequences, stack, task.labels.max(stack.width))?;
         let outputs = Outputs { task: true, ..Outputs::default() };
@@ -120,26 +125,22 @@ impl Model {
         let stack = self.encoder()?;
         check_places(sequences, places)?;
         let (lengths, chunks) = self.pack(sequences, stack, stack.width)?;
-        let picked: Vec<Vec<usize>> = chunks.iter().map(|chunk| rows(chunk, &lengths, places)).collect();
-        let fit = (self.binding_bytes() / (4 * task.labels)).saturating_sub(1);
-        let most = picked.iter().map(Vec::len).max().unwrap_or(0).min(WORD_ROWS).min(fit).max(1);
-        let whole = capacity(&chunks, &lengths);
-        let parts = Capacity { sequences: most + 1, ..whole };
-        let (hidden, words) =
-            (Outputs { hidden: true, ..Outputs::default() }, Outputs { task: true, ..Outputs::default() });
-        let mut run = self.run(&[(Role::Full, hidden, whole), (Role::Prefill, words, parts)]).await?;
+        let picked: Vec<Vec<(usize, usize)>> = chunks.iter().map(|chunk| rows(chunk, &lengths, places)).collect();
+        let most = picked.iter().map(Vec::len).max().unwrap_or(0).min(WORD_ROWS);
+        let (head, whole) = (self.head(task.labels, most), capacity(&chunks, &lengths));
+        let hidden = Outputs { hidden: true, ..Outputs::default() };
+        let mut run = self.run(&[(Role::Full, hidden, whole), head.role(whole)]).await?;
         let mut found = Vec::new();
-        for (chunk, picked) in chunks.iter().zip(&picked) {
-            let step = step(stack, &sequences[chunk.clone()]);
-            for group in picked.chunks(most) {
-                // Both in one submission: others may use the model between two.
-                let (parts, before) = cut(group, step.tokens());
-                let tensors = run.steps(&[(Role::Full, &step), (Role::Prefill, &parts)], &["logits"]).await?;
-                for row in tensors.concat().chunks(task.labels).skip(before).take(group.len()) {
-                    finite(row, chunk.start, step.tokens() as usize)?;
-                    found.push(each(row));
-                }
-            }
+        for (chunk, picked) in chunks.into_iter().zip(picked).filter(|(_, picked)| !picked.is_empty()) {
+            let step = step(stack, &sequences[chunk]);
+            run.steps(&[(Role::Full, &step)], &[]).await?;
+            let (owners, rows): (Vec<usize>, Vec<usize>) = picked.into_iter().unzip();
+            let found_one = |i: usize, row: &[f32]| {
+                finite(row, owners[i], lengths[owners[i]])?;
+                found.push(each(row));
+                Ok(())
+            };
+            run.head(head, step.tokens(), &rows, found_one).await?;
         }
         let mut found = found.into_iter();
         Ok(places.iter().map(|places| found.by_ref().take(places.len()).collect()).collect())
@@ -176,24 +177,15 @@ fn step(stack: &Stack, sequences: &[Sequence]) -> Step {
     step
 }
 
-/// The rows of a chunk that are wanted.
-fn rows(chunk: &Range<usize>, lengths: &[usize], places: &[Vec<usize>]) -> Vec<usize> {
+/// The rows of a chunk that are wanted, each after the sequence that it is of.
+fn rows(chunk: &Range<usize>, lengths: &[usize], places: &[Vec<usize>]) -> Vec<(usize, usize)> {
     let mut start = 0;
     let mut rows = Vec::new();
     for i in chunk.clone() {
-        rows.extend(places[i].iter().map(|place| start + place));
+        rows.extend(places[i].iter().map(|place| (i, start + place)));
         start += lengths[i];
     }
     rows
-}
-
-/// The tokens of a step cut before each of these rows, so that each is the first of a part, and the parts before them.
-fn cut(rows: &[usize], tokens: u32) -> (Step, usize) {
-    let rows: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
-    let starts: Vec<u32> = [0].into_iter().filter(|_| rows.first() != Some(&0)).chain(rows.iter().copied()).collect();
-    let ends = starts.iter().skip(1).copied().chain([tokens]);
-    let spans = starts.iter().zip(ends).map(|(&start, end)| Span { start, len: end - start, ..Span::default() });
-    (Step { spans: spans.collect(), ..Step::default() }, starts.len() - rows.len())
 }
 
 fn check_places(sequences: &[Sequence], places: &[Vec<usize>]) -> Result<()> {
@@ -215,14 +207,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_begin_at_the_rows() {
-        let spans = |rows: &[usize], tokens| {
-            let (step, before) = cut(rows, tokens);
-            (step.spans.iter().map(|s| (s.start, s.len)).collect::<Vec<_>>(), before)
-        };
-        assert_eq!(spans(&[2, 3, 7], 9), (vec![(0, 2), (2, 1), (3, 4), (7, 2)], 1));
-        assert_eq!(spans(&[0, 8], 9), (vec![(0, 8), (8, 1)], 0));
-        assert_eq!(rows(&(1..3), &[4, 5, 6], &[vec![1], vec![0, 2], vec![5]]), [0, 2, 10]);
+    fn rows_are_counted_through_a_chunk() {
+        assert_eq!(rows(&(1..3), &[4, 5, 6], &[vec![1], vec![0, 2], vec![5]]), [(1, 0), (1, 2), (2, 10)]);
     }
 
     #[test]

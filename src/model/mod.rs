@@ -16,6 +16,7 @@ mod fairseq;
 mod family;
 pub mod forward;
 mod gpt2;
+mod head;
 pub mod labels;
 mod llama;
 mod logits;
@@ -41,6 +42,7 @@ mod tests;
 pub(crate) mod tokenizer_files;
 mod warm;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use blueprint::{Blueprint, Files};
@@ -54,6 +56,7 @@ pub use tokenizer_files::TokenizerFiles;
 use crate::gpu::Context;
 use crate::graph::{Capacity, Graph, Plan, Session, State, Step, Weights};
 use crate::kernel::Role;
+use crate::reference::Tensor;
 use crate::{Error, Result};
 use forward::{Outputs, Sizes};
 
@@ -169,16 +172,25 @@ impl Model {
                 let graph = |&(role, outputs, capacity): &(Role, Outputs, Capacity)| {
                     (role, self.blueprint.graph(role, outputs, Sizes { slots: capacity.keys }))
                 };
-                Run::Cpu(&self.blueprint, state, roles.iter().map(graph).collect())
+                let graphs = roles.iter().map(graph).collect();
+                Run::Cpu(Cpu { blueprint: &self.blueprint, state, graphs, persistent: HashMap::new() })
             }
         })
     }
 }
 
-/// Steps of some roles on whichever device the model is.
+/// Steps of some roles on whichever device the model is. What a step leaves behind, the next one finds.
 enum Run<'a> {
     Gpu(&'a Context, Box<Session>),
-    Cpu(&'a Blueprint, &'a Mutex<State<f32>>, Vec<(Role, Graph)>),
+    Cpu(Cpu<'a>),
+}
+
+/// The reference, with persistent tensors of this run's own.
+struct Cpu<'a> {
+    blueprint: &'a Blueprint,
+    state: &'a Mutex<State<f32>>,
+    graphs: Vec<(Role, Graph)>,
+    persistent: HashMap<String, Tensor<f32>>,
 }
 
 impl Run<'_> {
@@ -202,19 +214,26 @@ impl Run<'_> {
                 }
                 Ok(tensors)
             }
-            Self::Cpu(blueprint, state, graphs) => {
-                // The steps share what they leave behind: nobody may come between them.
-                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-                for &(role, step) in steps {
-                    let graph = graphs.iter().find(|(r, _)| *r == role);
-                    let (_, graph) = graph.ok_or_else(|| unknown(&format!("{role:?}")))?;
-                    state.run(graph, step, &|name, shape| blueprint.tensor(name, shape))?;
-                }
+            Self::Cpu(cpu) => {
+                steps.iter().try_for_each(|&(role, step)| cpu.run(role, step))?;
                 // A tensor without rows is not kept.
-                let tensor = |name: &&str| state.get(name).map_or_else(Vec::new, |t| t.floats().to_vec());
+                let tensor = |name: &&str| cpu.persistent.get(*name).map_or_else(Vec::new, |t| t.floats().to_vec());
                 Ok(names.iter().map(tensor).collect())
             }
         }
+    }
+}
+
+impl Cpu<'_> {
+    fn run(&mut self, role: Role, step: &Step) -> Result<()> {
+        let graph = self.graphs.iter().find(|(r, _)| *r == role);
+        let (_, graph) = graph.ok_or_else(|| unknown(&format!("{role:?}")))?;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // Others may use the same weights between two steps, with persistent tensors of their own.
+        state.swap(&mut self.persistent);
+        let result = state.run(graph, step, &|name, shape| self.blueprint.tensor(name, shape));
+        state.swap(&mut self.persistent);
+        result
     }
 }
 

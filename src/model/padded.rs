@@ -109,6 +109,11 @@ impl Stack {
     }
 }
 
+/// Where the tokens of a chunk lie among the rows of the padded `[batch, len, width]`; `rows` are their columns.
+pub(super) fn places(len: usize, rows: &[Vec<usize>], chunk: Range<usize>) -> impl Iterator<Item = usize> {
+    chunk.flat_map(move |b| rows[b].iter().map(move |column| b * len + column))
+}
+
 /// Spreads packed rows of tokens over the padded `[batch, len, width]`.
 pub(super) fn spread(
     out: &mut [f32],
@@ -117,8 +122,7 @@ pub(super) fn spread(
     chunk: Range<usize>,
     packed: &[f32],
 ) {
-    let places = chunk.flat_map(|b| rows[b].iter().map(move |column| b * len + column));
-    for (place, row) in places.zip(packed.chunks(width)) {
+    for (place, row) in places(len, rows, chunk).zip(packed.chunks(width)) {
         out[place * width..][..width].copy_from_slice(row);
     }
 }

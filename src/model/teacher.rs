@@ -68,6 +68,19 @@ impl<'a> Output<'a> {
         (0..queries.stack.layers).map(layer).collect()
     }
 
+    /// What is read of a batch, without the logits.
+    fn all(source: Option<&'a Side<'a>>, target: &'a Side<'a>, taps: Option<usize>) -> Vec<Self> {
+        let mut all = vec![Self::rows("decoder.hidden", target, target.stack.width)];
+        all.extend(source.map(|source| Self::rows("hidden", source, source.stack.width)));
+        let Some(most) = taps else { return all };
+        all.extend(Self::weights("self", target, target, most));
+        if let Some(source) = source {
+            all.extend(Self::weights("self", source, source, most));
+            all.extend(Self::weights("cross", target, source, most));
+        }
+        all
+    }
+
     fn spread(&mut self, chunk: Range<usize>, packed: &[f32]) {
         match self.layout {
             Layout::Rows(side, width) => {
@@ -104,7 +117,7 @@ impl Model {
     /// # Errors
     /// [`Error::Unsupported`] for a model without a decoder; [`Error::Input`] for a source that is missing or too much,
     /// shapes that disagree, a mask that is not 0 or 1, ids outside the vocabulary, more columns than the model has
-    /// positions; [`Error::Limit`] for one sequence whose logits or attention weights exceed a binding.
+    /// positions; [`Error::Limit`] for one sequence whose attention weights exceed a binding.
     pub async fn forward(&self, source: Option<&Padded>, target: &Padded, attentions: bool) -> Result<Forced> {
         let arch = self.blueprint().arch();
         let Some(decoder) = &arch.decoder else {
@@ -136,7 +149,7 @@ impl Model {
         let most = sides().map(|side| side.batch.len).max().unwrap_or(1);
         let outputs = Outputs { hidden: true, taps: attentions.then_some(most), whole: true, ..Outputs::default() };
         let tap = |side: &Side<'_>| if attentions { side.stack.heads * most } else { 0 };
-        let tokens = |side: &Side<'_>| self.step_tokens(side.stack, arch.vocab.max(side.stack.width).max(tap(side)));
+        let tokens = |side: &Side<'_>| self.step_tokens(side.stack, side.stack.width.max(tap(side)));
         let tokens = sides().map(tokens).min().unwrap_or(1);
 
         let lengths = target.lengths();
@@ -146,13 +159,16 @@ impl Model {
         let encodes = Capacity::packed(most_tokens(&chunks, &memory), sequences);
         let decodes =
             Capacity { memory: encodes.tokens, ..Capacity::packed(most_tokens(&chunks, &lengths), sequences) };
+        let head = (arch.head != Head::None).then(|| self.head(arch.vocab, decodes.tokens));
         let mut roles = vec![(Role::Prefill, outputs, decodes)];
         roles.extend(source.map(|_| (Role::Full, outputs, encodes)));
+        roles.extend(head.map(|head| head.role(decodes)));
         let mut run = self.run(&roles).await?;
 
-        let mut all = self.outputs(source, target, attentions.then_some(most));
+        let mut all = Output::all(source, target, attentions.then_some(most));
         let names: Vec<String> = all.iter().map(|output| output.name.clone()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut logits = head.map(|head| vec![0.0; target.batch.batch * target.batch.len * head.cols]);
         for chunk in chunks {
             let step = target.batch.step(target.stack, &target.rows, chunk.clone());
             let step = step.with_memory(&memory[chunk.clone()]);
@@ -160,24 +176,11 @@ impl Model {
             let steps = encode.iter().map(|step| (Role::Full, step)).chain([(Role::Prefill, &step)]);
             let tensors = run.steps(&steps.collect::<Vec<_>>(), &names).await?;
             all.iter_mut().zip(&tensors).for_each(|(output, tensor)| output.spread(chunk.clone(), tensor));
+            if let (Some(logits), Some(head)) = (&mut logits, head) {
+                run.spread_head(head, logits, target.columns(), chunk).await?;
+            }
         }
-        Ok(Forced::of(all))
-    }
-
-    fn outputs<'a>(&self, source: Option<&'a Side<'a>>, target: &'a Side<'a>, taps: Option<usize>) -> Vec<Output<'a>> {
-        let arch = self.blueprint().arch();
-        let mut all = vec![Output::rows("decoder.hidden", target, target.stack.width)];
-        if arch.head != Head::None {
-            all.push(Output::rows("logits", target, arch.vocab));
-        }
-        all.extend(source.map(|source| Output::rows("hidden", source, source.stack.width)));
-        let Some(most) = taps else { return all };
-        all.extend(Output::weights("self", target, target, most));
-        if let Some(source) = source {
-            all.extend(Output::weights("self", source, source, most));
-            all.extend(Output::weights("cross", target, source, most));
-        }
-        all
+        Ok(Forced { logits, ..Forced::of(all) })
     }
 }
 
@@ -187,7 +190,6 @@ impl Forced {
         for Output { name, values, .. } in outputs {
             match name.as_str() {
                 "decoder.hidden" => all.last_hidden_state = values,
-                "logits" => all.logits = Some(values),
                 "hidden" => all.encoder_last_hidden_state = Some(values),
                 name if name.contains(".cross.") => all.cross_attentions.push(values),
                 name if name.starts_with("encoder") => all.encoder_attentions.push(values),

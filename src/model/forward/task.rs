@@ -1,9 +1,10 @@
-//! The heads of an encoder.
+//! Heads: those of an encoder, the ones as wide as a vocabulary by themselves, and what is made of a decoder's.
 
-use super::Builder;
-use crate::graph::{Rows, Tensor};
-use crate::kernel::{Matmul, Pool};
+use super::{Builder, Choice};
+use crate::graph::{Kind, Rows, Tensor};
+use crate::kernel::{Argmax, Matmul, Pool, Topk};
 use crate::model::arch::{Activation, Head, PoolMode, Stack, Task, TaskKind};
+use crate::weights::DType;
 
 impl Builder<'_> {
     /// BERT's pooler.
@@ -21,12 +22,27 @@ impl Builder<'_> {
         y
     }
 
-    /// The logits of masked words where each sequence of the step begins, in rows that an encoder's pass has left.
-    pub(super) fn picked_words(&mut self, encoder: &Stack) {
-        let Some(task) = self.arch.task.filter(|task| task.kind == TaskKind::Words) else { return };
-        let x = self.g.persistent("hidden", Rows::TOKENS, encoder.width);
-        let first = self.pool("head.first", x, PoolMode::Cls);
-        self.task(task, encoder, first, None);
+    /// The logits of words where each sequence of the step begins, in rows that a pass has left.
+    pub(super) fn head(&mut self) {
+        let arch = self.arch;
+        match (&arch.encoder, &arch.decoder, arch.task) {
+            (_, Some(decoder), _) if arch.head != Head::None => {
+                let left = if arch.head_scale == 1.0 { "decoder.hidden" } else { "head.hidden" };
+                let x = self.picked(left, decoder);
+                self.logits(x, arch.vocab);
+            }
+            (Some(encoder), None, Some(task)) if task.kind == TaskKind::Words => {
+                let x = self.picked("hidden", encoder);
+                self.task(task, encoder, x, None);
+            }
+            _ => {}
+        }
+    }
+
+    /// The first of each sequence's rows, of those that a stack has left.
+    fn picked(&mut self, left: &str, stack: &Stack) -> Tensor {
+        let x = self.g.persistent(left, Rows::TOKENS, stack.width);
+        self.pool("head.first", x, PoolMode::Cls)
     }
 
     /// The logits of a task.
@@ -56,5 +72,25 @@ impl Builder<'_> {
         let bias = self.arch.head_bias.then(|| self.vector("head.bias", cols));
         self.g.push("head", Matmul { role: self.role, bias, ..Matmul::new(x, w, y) });
         y
+    }
+
+    /// What the host wants of each row of a decoder's logits.
+    pub(super) fn choose(&mut self, x: Tensor, rows: Rows) {
+        let mut tensor = |name, cols, dtype| self.g.tensor(Kind::Persistent, name, rows, cols, dtype);
+        match self.outputs.choice {
+            Choice::Argmax => {
+                let ids = tensor("ids", 1, DType::U32);
+                self.g.push("argmax", Argmax { x, ids });
+            }
+            Choice::Greedy => {
+                let (values, ids) = (tensor("top.values", 1, DType::F32), tensor("ids", 1, DType::U32));
+                self.g.push("top", Topk { x, values, ids, lse: None, scale: 1.0 });
+            }
+            Choice::Top { k, scale } => {
+                let (values, ids) = (tensor("top.values", k, DType::F32), tensor("top.ids", k, DType::U32));
+                let lse = Some(tensor("top.lse", 1, DType::F32));
+                self.g.push("top", Topk { x, values, ids, lse, scale });
+            }
+        }
     }
 }

@@ -300,10 +300,7 @@ impl Builder<'_> {
     /// is not whole has logits for each sequence's last row only.
     fn decoder_outputs(&mut self, x: Tensor, stack: &Stack) {
         let scaled = self.arch.head_scale != 1.0;
-        let mut last = x;
-        if self.outputs.hidden || !scaled {
-            last = self.last_norm("decoder", stack, x);
-        }
+        let mut last = if self.outputs.hidden || !scaled { self.last_norm("decoder", stack, x) } else { x };
         if self.outputs.hidden {
             self.g.keep(last, "decoder.hidden");
         }

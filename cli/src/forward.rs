@@ -26,8 +26,8 @@ encoder also `token_type_ids` [B,S] i64. An encoder with a decoder wants `decode
 
 The output is all f32. Of an encoder: `last_hidden_state` [B,S,W], `pooler_output` [B,W] where the model has a pooler, and with
 --attentions `attentions.N` [B,H,S,S] for each layer. Where the folder holds the head of the task that its `architectures` name,
-also `logits` [B,S,V] (masked words), [B,L] (sequence classification, by each row's first token) or [B,S,L] (token
-classification), or `start_logits` and `end_logits` [B,S] (question answering).
+also `logits` [B,S,V] (masked words), [B,L] (sequence classification, by the first token of each row that is no
+padding) or [B,S,L] (token classification), or `start_logits` and `end_logits` [B,S] (question answering).
 
 With a decoder: `logits` [B,T,V], `encoder_last_hidden_state` [B,S,W], and with --attentions `encoder_attentions.N` [B,H,S,S],
 `decoder_attentions.N` [B,H,T,T], `cross_attentions.N` [B,H,T,S]. Of a decoder alone: `logits` [B,S,V], and `attentions.N`. Rows

@@ -235,7 +235,7 @@ fn activations_of_cross_encoders() {
 #[test]
 fn texts_that_will_not_do() {
     let (words, answers) = (folder("bert-words"), folder("bert-answers"));
-    error("fill-mask", &words, &["no mask"], "no [MASK]");
+    error("fill-mask", &words, &["a [MASK]", "no mask"], "\"no mask\" has no [MASK]");
     error("fill-mask", &words, &["<mask>"], "no [MASK]");
     error("fill-mask", &folder("roberta-words"), &["[MASK]"], "no <mask>");
     error("fill-mask", &words, &[&format!("[MASK] {} [MASK]", "a ".repeat(60))], "beyond the 48 tokens");
@@ -313,4 +313,42 @@ fn a_tokenizer_without_places() {
         change(&model, "tokenizer_config.json", |config| config["tokenizer_class"] = json!("XLMRobertaTokenizer"));
         error(command, &model, rest, "tokenizer.json");
     }
+}
+
+/// Whether the model is told which text of a pair a token is of: as the folder says, else as its tokenizer's class does.
+#[test]
+fn types_of_pairs() {
+    let folder = Folder::new("types");
+    let model = copy(&folder, "bert-labels");
+    let scores = |class: &str, key: &str, value: Value| {
+        change(&model, "tokenizer_config.json", |config| {
+            for key in ["backend", "model_input_names"] {
+                config.as_object_mut().expect("settings").remove(key);
+            }
+            config["tokenizer_class"] = json!(class);
+            config[key] = value;
+        });
+        lines(&run("classify", &model, &["--pairs", "she was born", "in Hamburg"])).0.remove(0)["labels"].take()
+    };
+    let (names, backend) = (json!(["input_ids", "attention_mask"]), json!("tokenizers"));
+    let typed = scores("BertTokenizer", "backend", backend.clone());
+    let untyped = scores("BertTokenizer", "model_input_names", names);
+    assert_ne!(typed, untyped);
+    assert_eq!(scores("PreTrainedTokenizerFast", "padding_side", json!("right")), typed);
+    assert_eq!(scores("TokenizersBackend", "backend", backend.clone()), untyped);
+    assert_eq!(scores("DistilBertTokenizer", "padding_side", json!("right")), untyped);
+    // As transformers 4 wrote it, and as 5 does.
+    assert_eq!(scores("AlbertTokenizer", "padding_side", json!("right")), typed);
+    assert_eq!(scores("AlbertTokenizer", "backend", backend), untyped);
+}
+
+/// A pair has more special tokens than a text.
+#[test]
+fn no_room_for_a_pair() {
+    let folder = Folder::new("room");
+    let model = copy(&folder, "bert-cross");
+    change(&model, "tokenizer_config.json", |config| config["model_max_length"] = json!(3));
+    assert_eq!(lines(&run("classify", &model, &["a"])).0.len(), 1);
+    error("classify", &model, &["--pairs", "a", "b"], "the special ones of a pair alone are 3");
+    error("rerank", &model, &["a", "b"], "the special ones of a pair alone are 3");
 }

@@ -3,8 +3,11 @@
 //! A span's score is the probability of its first token times that of its last, each among the tokens of its window and the
 //! one that stands for no answer. Spans that are the same words are one answer, with the sum of their scores.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use super::Tokenizer;
-use super::spans::{Spans, characters};
+use super::spans::Spans;
 use crate::model::Model;
 use crate::model::arch::TaskKind;
 use crate::{Error, Result};
@@ -77,6 +80,7 @@ impl Model {
         let sequences: Vec<_> = windows.iter().map(|window| window.sequence.clone()).collect();
         let logits = self.logits(&sequences).await?;
         let mut found = Answers { impossible: f32::INFINITY, windows: windows.len(), ..Answers::default() };
+        let mut spans = Collected { context: context.chars().collect(), ..Collected::default() };
         for (window, logits) in windows.iter().zip(&logits) {
             let eligible = eligible(window, tokenizer.marks.begin);
             let (starts, ends) = (probabilities(logits, 0, &eligible), probabilities(logits, 1, &eligible));
@@ -85,9 +89,10 @@ impl Model {
             let most = options.top_k.saturating_mul(2).saturating_add(10);
             let best = candidates(&starts, &ends, options.max_answer_tokens, most);
             for candidate in best.into_iter().filter(|c| eligible[c.first] && eligible[c.last]) {
-                add(&mut found.answers, context, words(window, &candidate), candidate.score as f32);
+                spans.add(words(window, &candidate), candidate.score as f32);
             }
         }
+        found.answers = spans.answers;
         if options.impossible {
             found.answers.push(Answer { score: found.impossible, ..Answer::default() });
         }
@@ -176,12 +181,25 @@ fn words(window: &Spans, candidate: &Candidate) -> (usize, usize) {
     }
 }
 
-fn add(answers: &mut Vec<Answer>, context: &str, (start, end): (usize, usize), score: f32) {
-    let text = characters(context, start, end);
-    let lower = text.to_lowercase();
-    match answers.iter_mut().find(|answer| answer.text.to_lowercase() == lower) {
-        Some(answer) => answer.score += score,
-        None => answers.push(Answer { text, score, start, end }),
+/// Answers of a context, each once.
+#[derive(Default)]
+struct Collected {
+    context: Vec<char>,
+    answers: Vec<Answer>,
+    /// Where the answer of these words is, in lower case.
+    places: HashMap<String, usize>,
+}
+
+impl Collected {
+    fn add(&mut self, (start, end): (usize, usize), score: f32) {
+        let text: String = self.context.get(start..end).unwrap_or_default().iter().collect();
+        match self.places.entry(text.to_lowercase()) {
+            Entry::Occupied(place) => self.answers[*place.get()].score += score,
+            Entry::Vacant(place) => {
+                place.insert(self.answers.len());
+                self.answers.push(Answer { text, score, start, end });
+            }
+        }
     }
 }
 
@@ -203,11 +221,11 @@ mod tests {
 
     #[test]
     fn answers_of_the_same_words_are_one() {
-        let mut answers = Vec::new();
+        let mut spans = Collected { context: "Paris paris no".chars().collect(), ..Collected::default() };
         for (span, score) in [((0, 5), 0.25), ((6, 11), 0.5), ((12, 14), 0.25)] {
-            add(&mut answers, "Paris paris no", span, score);
+            spans.add(span, score);
         }
-        let answers: Vec<_> = answers.iter().map(|a| (a.text.as_str(), a.score, a.start)).collect();
+        let answers: Vec<_> = spans.answers.iter().map(|a| (a.text.as_str(), a.score, a.start)).collect();
         assert_eq!(answers, [("Paris", 0.75, 0), ("no", 0.25, 12)]);
     }
 

@@ -69,13 +69,20 @@ fn masked(tokenizer: &Tokenizer, text: &str, mask: u32) -> Result<(Sequence, boo
     let kept = count(&sequence.ids);
     if truncated && count(&tokenizer.encode_plain(text)?) > kept {
         let limit = sequence.ids.len();
-        let why = format!("has a {name} beyond the {limit} tokens that the model takes; shorten it");
-        return Err(Error::input("the text", why));
+        let why = format!("{} has a {name} beyond the {limit} tokens that the model takes; shorten it", start(text));
+        return Err(Error::input("a text", why));
     }
     if kept == 0 {
-        return Err(Error::input("the text", format!("has no {name}; write it where a word is to be guessed")));
+        let why = format!("{} has no {name}; write it where a word is to be guessed", start(text));
+        return Err(Error::input("a text", why));
     }
     Ok((sequence, truncated))
+}
+
+/// A text's beginning, quoted: it tells which of the texts is meant.
+fn start(text: &str) -> String {
+    let short: String = text.chars().take(40).collect();
+    format!("{short:?}{}", if short.len() < text.len() { ".." } else { "" })
 }
 
 /// The best words of a row and their probabilities; of equals the first.

@@ -70,10 +70,15 @@ impl Settings {
         token.and_then(|token| token.get("lstrip")?.as_bool()).unwrap_or(false)
     }
 
-    /// Whether the model is told which of two texts a token is of, as far as the tokenizer has a say in it.
+    /// Whether the model is told which of two texts a token is of, as far as the tokenizer has a say in it: where the folder
+    /// does not name the model's inputs, its class does.
     pub fn typed(&self) -> bool {
-        let names = self.tokenizer.get("model_input_names").and_then(Value::as_array);
-        names.is_none_or(|names| names.iter().any(|name| name == "token_type_ids"))
+        match self.tokenizer.get("model_input_names").and_then(Value::as_array) {
+            Some(names) => names.iter().any(|name| name == "token_type_ids"),
+            // ALBERT's has changed its mind in transformers 5, which writes down its backend.
+            None if self.class == "Albert" => self.tokenizer.get("backend").is_none(),
+            None => !matches!(self.class.as_str(), "DistilBert" | "TokenizersBackend"),
+        }
     }
 
     /// The special tokens that have no key, in order.

@@ -67,6 +67,10 @@ impl Json {
     pub fn spans(&self, first: &str, second: Option<&str>, max_tokens: usize) -> Result<(Encoding, bool)> {
         let specials = if second.is_some() { self.pair_specials() } else { self.specials() };
         let room = max_tokens.saturating_sub(specials);
+        if room == 0 {
+            let why = format!("the model takes {max_tokens} tokens, the special ones of a pair alone are {specials}");
+            return Err(Error::Tokenizer(why));
+        }
         let first = self.bare(first)?;
         let second = second.map(|text| self.bare(text)).transpose()?;
         let cut = first.len() + second.as_ref().map_or(0, Encoding::len) > room;

@@ -6,7 +6,8 @@ use crate::Result;
 use crate::model::config::{Config, config_error};
 
 /// What `tokenizer.json` would be: BERT's normaliser and pre-tokeniser, WordPiece over the words of `vocab` (one a line, the line's
-/// number is the id), `[CLS]` before and `[SEP]` after. `config` is the text of `tokenizer_config.json`, where there is one.
+/// number is the id), `[CLS]` before and `[SEP]` after, twice between two texts for MPNet. `config` is the text of
+/// `tokenizer_config.json`, where there is one.
 ///
 /// # Errors
 /// [`crate::Error::Config`] when the vocabulary lacks `[UNK]`, `[CLS]` or `[SEP]`, or `config` is damaged.
@@ -27,6 +28,12 @@ pub fn tokenizer_json(vocab: &str, config: Option<&str>) -> Result<Vec<u8>> {
         (special("unk_token", "[UNK]")?, special("cls_token", "[CLS]")?, special("sep_token", "[SEP]")?);
     let optional = [special("pad_token", "[PAD]"), special("mask_token", "[MASK]")].into_iter().flatten();
     let added: Vec<Value> = [unk.clone(), cls.clone(), sep.clone()].into_iter().chain(optional).map(added).collect();
+    let post_processor = match config.str("tokenizer_class")? {
+        Some("MPNetTokenizer" | "MPNetTokenizerFast") => {
+            json!({"type": "RobertaProcessing", "sep": sep, "cls": cls, "trim_offsets": false, "add_prefix_space": false})
+        }
+        _ => json!({"type": "BertProcessing", "sep": sep, "cls": cls}),
+    };
     let tokenizer = json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
         "normalizer": {
@@ -36,7 +43,7 @@ pub fn tokenizer_json(vocab: &str, config: Option<&str>) -> Result<Vec<u8>> {
             "lowercase": config.bool("do_lower_case", true)?,
         },
         "pre_tokenizer": {"type": "BertPreTokenizer"},
-        "post_processor": {"type": "BertProcessing", "sep": sep, "cls": cls},
+        "post_processor": post_processor,
         "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
         "model": {
             "type": "WordPiece", "unk_token": unk.0, "continuing_subword_prefix": "##",
@@ -76,6 +83,17 @@ mod tests {
         assert_eq!(json["normalizer"]["lowercase"], false);
         assert_eq!(json["normalizer"]["strip_accents"], true);
         assert_eq!(json["added_tokens"].as_array().unwrap().len(), 4);
+    }
+
+    #[test]
+    fn mpnet_has_two_separators_between_texts() {
+        let config = r#"{"tokenizer_class": "MPNetTokenizer"}"#;
+        let ids = |json: Vec<u8>| {
+            let tokenizer = tokenizers::Tokenizer::from_bytes(json).unwrap();
+            tokenizer.encode(("a", "a"), true).unwrap().get_ids().to_vec()
+        };
+        assert_eq!(ids(tokenizer_json(VOCAB, Some(config)).unwrap()), [2, 4, 3, 3, 4, 3]);
+        assert_eq!(ids(tokenizer_json(VOCAB, None).unwrap()), [2, 4, 3, 4, 3]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use wgformer::bench::{Contest, Row, bench, contests, items};
 use wgformer::blocking::block_on;
 
 use crate::device::{self, Device};
-use crate::output::{Failure, note, one_line, print};
+use crate::output::{Failure, json, note, one_line, print};
 
 /// Kernels and whole models, checked and then timed; exit code 1 where one is wrong, or slower than in a saved run
 #[derive(clap::Args)]
@@ -81,7 +81,7 @@ pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
         print(&summary(&rows))?;
     }
     if let Some(path) = &args.save {
-        let lines = rows.iter().map(line).collect::<Result<String, _>>()?;
+        let lines = rows.iter().map(json).collect::<Result<String, _>>()?;
         std::fs::write(path, lines).map_err(|e| wgformer::Error::io(path, e))?;
     }
     let slower = saved.map_or(Ok(false), |saved| compare(&rows, &saved, &args))?;
@@ -104,15 +104,15 @@ fn candidates(gpu: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let mut printed = Ok(());
     let mut show = |contest: &Contest| {
         let text = match args.json {
-            true => serde_json::to_string(contest).map_err(|e| Failure::new(e.to_string())),
+            true => json(contest),
             false => {
                 let kernels = contest.kernels.iter().map(|(kernel, ms)| format!("{kernel} {ms:.4} ms"));
                 let kernels = kernels.collect::<Vec<_>>().join(", ");
-                Ok(format!("{:<40} {:>5.2}  {kernels}", contest.name, contest.behind()))
+                Ok(format!("{:<40} {:>5.2}  {kernels}\n", contest.name, contest.behind()))
             }
         };
         if printed.is_ok() {
-            printed = text.and_then(|text| print(&(text + "\n")));
+            printed = text.and_then(|text| print(&text));
         }
     };
     let Some(all) = right(block_on(gpu, contests(gpu, args.filter.as_deref(), &mut show)))? else {
@@ -142,7 +142,7 @@ impl Table {
 
     fn print(&mut self, row: &Row) -> Result<(), Failure> {
         if self.json {
-            return print(&line(row)?);
+            return print(&json(row)?);
         }
         if !std::mem::replace(&mut self.begun, true) {
             let names = ["median ms", "least ms", "spread", "GFLOP/s", "GB/s", "share", "x plain"].map(str::to_owned);
@@ -159,10 +159,6 @@ impl Table {
 
 fn columns(name: &str, [ms, min, spread, gflops, gbps, share, plain]: &[String; 7]) -> String {
     format!("{name:<36} {ms:>10} {min:>10} {spread:>7} {gflops:>8} {gbps:>7} {share:>6} {plain:>8}\n")
-}
-
-fn line(row: &Row) -> Result<String, Failure> {
-    Ok(serde_json::to_string(row).map_err(|e| Failure::new(e.to_string()))? + "\n")
 }
 
 /// What encoders and prompts take beside what their matmuls would take at the rate of a large one, measured in the same

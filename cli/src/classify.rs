@@ -8,9 +8,10 @@ use wgformer::blocking::block_on;
 use wgformer::model::arch::TaskKind;
 use wgformer::text::Classified;
 
+use crate::device;
+use crate::input::{self, Texts};
 use crate::output::Failure;
 use crate::task::{self, Head};
-use crate::{device, input};
 
 /// Labels with scores for each text, best first, as JSON lines {"text", "labels": [{"label", "score"}]}
 #[derive(clap::Args)]
@@ -33,12 +34,8 @@ pub struct Args {
     /// Classify pairs of texts, such as premise and hypothesis
     #[arg(long)]
     pairs: bool,
-    /// At most so many texts or pairs in one step
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
-    batch_size: u32,
-    /// The texts
-    #[arg(value_name = "TEXT")]
-    texts: Vec<String>,
+    #[command(flatten)]
+    texts: Texts,
 }
 
 #[derive(Serialize)]
@@ -58,17 +55,16 @@ struct Scored<'a> {
 pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
     let top = task::some(args.top_k.unwrap_or(usize::MAX))?;
     // Pairs that are given as arguments are two texts each.
-    let by_two = args.pairs && !args.texts.is_empty();
-    if by_two && !args.texts.len().is_multiple_of(2) {
-        let why = format!("--pairs takes texts two by two; {} were given", args.texts.len());
+    let by_two = args.pairs && !args.texts.texts.is_empty();
+    if by_two && !args.texts.texts.len().is_multiple_of(2) {
+        let why = format!("--pairs takes texts two by two; {} were given", args.texts.texts.len());
         return Err(Failure::new(why));
     }
     let blueprint = task::open(&args.model, device.quiet, TaskKind::Sequence)?;
-    let texts = input::texts(args.texts, device.quiet);
-    let first = texts.recv().map_err(|_| input::none())?;
+    let mut texts = args.texts.begin(device.quiet)?;
     let head = task::load(device, blueprint)?;
-    let most = args.batch_size as usize * if by_two { 2 } else { 1 };
-    input::batches(&texts, first, most, |batch| match args.pairs {
+    texts.most *= if by_two { 2 } else { 1 };
+    texts.each(|batch| match args.pairs {
         true => pairs(&head, batch, by_two, top),
         false => singles(&head, batch, top),
     })?;

@@ -8,9 +8,10 @@ use wgformer::blocking::block_on;
 use wgformer::model::arch::TaskKind;
 use wgformer::text::Filled;
 
+use crate::device;
+use crate::input::Texts;
 use crate::output::Failure;
 use crate::task::{self, Head};
-use crate::{device, input};
 
 /// The best tokens for each mask of each text, as JSON lines {"text", "masks": [[{"score", "token", "token_str", "sequence"}]]}
 #[derive(clap::Args)]
@@ -29,12 +30,8 @@ pub struct Args {
     /// So many tokens for each mask
     #[arg(long, value_name = "N", default_value_t = 5)]
     top_k: usize,
-    /// At most so many texts in one step
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
-    batch_size: u32,
-    /// The texts
-    #[arg(value_name = "TEXT")]
-    texts: Vec<String>,
+    #[command(flatten)]
+    texts: Texts,
 }
 
 #[derive(Serialize)]
@@ -54,10 +51,9 @@ struct Token<'a> {
 pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
     let top = task::some(args.top_k)?;
     let blueprint = task::open(&args.model, device.quiet, TaskKind::Words)?;
-    let texts = input::texts(args.texts, device.quiet);
-    let first = texts.recv().map_err(|_| input::none())?;
+    let texts = args.texts.begin(device.quiet)?;
     let head = task::load(device, blueprint)?;
-    input::batches(&texts, first, args.batch_size as usize, |batch| fill(&head, batch, top))?;
+    texts.each(|batch| fill(&head, batch, top))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -8,6 +8,41 @@ use crate::output::{Failure, note};
 /// A text, or why there are no more.
 pub type Text = Result<String, Failure>;
 
+/// The texts of a command that takes them batch by batch.
+#[derive(clap::Args)]
+pub struct Texts {
+    /// At most so many texts or pairs in one step: more is faster, less needs less memory; what comes out is the same
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    batch_size: u32,
+    /// The texts
+    #[arg(value_name = "TEXT")]
+    pub texts: Vec<String>,
+}
+
+/// Texts that have begun to come.
+pub struct Batches {
+    texts: Receiver<Text>,
+    first: Text,
+    /// At most so many at once.
+    pub most: usize,
+}
+
+impl Texts {
+    /// Waits for the first text.
+    pub fn begin(self, quiet: bool) -> Result<Batches, Failure> {
+        let texts = texts(self.texts, quiet);
+        let first = texts.recv().map_err(|_| none())?;
+        Ok(Batches { texts, first, most: self.batch_size as usize })
+    }
+}
+
+impl Batches {
+    /// Batch after batch, as [`batches`] has it.
+    pub fn each(self, each: impl FnMut(&[String]) -> Result<(), Failure>) -> Result<(), Failure> {
+        batches(&self.texts, self.first, self.most, each)
+    }
+}
+
 /// The texts given as arguments; without any, the lines of standard input.
 pub fn texts(arguments: Vec<String>, quiet: bool) -> Receiver<Text> {
     if arguments.is_empty() { lines(quiet) } else { given(arguments) }

@@ -35,6 +35,11 @@ pub fn print(text: &str) -> Result<(), Failure> {
     })
 }
 
+/// A value as JSON, with the end of the line.
+pub fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
+    Ok(serde_json::to_string(value).map_err(|e| Failure::new(e.to_string()))? + "\n")
+}
+
 /// A line on standard error; where that is closed, nobody wants to know.
 pub fn note(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");

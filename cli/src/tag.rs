@@ -9,9 +9,10 @@ use wgformer::blocking::block_on;
 use wgformer::model::arch::TaskKind;
 use wgformer::text::{Aggregation, Entity};
 
+use crate::device;
+use crate::input::Texts;
 use crate::output::Failure;
 use crate::task::{self, Head};
-use crate::{device, input};
 
 /// Labelled words of each text, as JSON lines {"text", "entities": [{"entity_group", "score", "word", "start", "end"}]}
 #[derive(clap::Args)]
@@ -31,12 +32,8 @@ pub struct Args {
     /// token; simple: each token has its own, and a word may be cut in two
     #[arg(long, value_enum, default_value = "first")]
     aggregation: Kind,
-    /// At most so many texts in one step
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
-    batch_size: u32,
-    /// The texts
-    #[arg(value_name = "TEXT")]
-    texts: Vec<String>,
+    #[command(flatten)]
+    texts: Texts,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -64,8 +61,7 @@ struct Group<'a> {
 
 pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
     let blueprint = task::open(&args.model, device.quiet, TaskKind::Tokens)?;
-    let texts = input::texts(args.texts, device.quiet);
-    let first = texts.recv().map_err(|_| input::none())?;
+    let texts = args.texts.begin(device.quiet)?;
     let head = task::load(device, blueprint)?;
     let aggregation = match args.aggregation {
         Kind::Simple => Aggregation::Simple,
@@ -73,7 +69,7 @@ pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
         Kind::Average => Aggregation::Average,
         Kind::Max => Aggregation::Max,
     };
-    input::batches(&texts, first, args.batch_size as usize, |batch| tag(&head, batch, aggregation))?;
+    texts.each(|batch| tag(&head, batch, aggregation))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,17 +1,18 @@
-//! What the commands for tasks of encoders share.
+//! What the commands of encoders share.
 
 use std::path::Path;
 
 use serde::Serialize;
 use wgformer::model::arch::TaskKind;
-use wgformer::model::forward::Outputs;
+use wgformer::model::forward::{Outputs, Sizes};
 use wgformer::model::{Blueprint, Model};
+use wgformer::{Capacity, Plan, Role};
 
 use crate::input::start;
-use crate::output::{Failure, note, print};
-use crate::{device, embed, source};
+use crate::output::{Failure, json, note, print};
+use crate::{device, source};
 
-/// A model with the head for a task, ready to use.
+/// An encoder with what a command wants of it, ready to use.
 pub struct Head {
     pub model: Model,
     limit: usize,
@@ -35,7 +36,7 @@ impl Head {
     /// A model for some outputs.
     pub fn new(device: &device::Args, blueprint: Blueprint, outputs: Outputs) -> Result<Self, Failure> {
         let limit = blueprint.sentence().max_tokens(blueprint.arch());
-        Ok(Self { model: embed::load(device, blueprint, outputs)?, limit, quiet: device.quiet })
+        Ok(Self { model: ready(device, blueprint, outputs)?, limit, quiet: device.quiet })
     }
 
     /// Says that a text was cut, where it was.
@@ -47,6 +48,33 @@ impl Head {
     }
 }
 
+/// The model, ready for some outputs. What takes time is done side by side: the tokenizer is parsed while a device is
+/// opened, and kernels are compiled while weights are loaded.
+fn ready(device: &device::Args, blueprint: Blueprint, outputs: Outputs) -> Result<Model, Failure> {
+    let opened = std::thread::scope(|scope| {
+        let tokenizer = scope.spawn(|| blueprint.text_tokenizer().map(drop));
+        let opened = device.choose();
+        // A folder without a tokenizer says so before anything is said of a device.
+        joined(tokenizer.join())??;
+        opened
+    })?;
+    device.tell(&opened);
+    let Some(gpu) = opened.gpu() else { return opened.model(blueprint) };
+    let graph = blueprint.graph(Role::Full, outputs, Sizes::default());
+    let plan = Plan::compile(gpu.caps(), &graph, Role::Full, Capacity::packed(1, 1))?;
+    std::thread::scope(|scope| {
+        let kernels = scope.spawn(|| gpu.prepare([&plan]));
+        let model = opened.model(blueprint);
+        joined(kernels.join())??;
+        model
+    })
+}
+
+/// What a thread came to.
+pub fn joined<T>(result: std::thread::Result<T>) -> Result<T, Failure> {
+    result.map_err(|_| Failure::new("a thread panicked; please report this"))
+}
+
 /// Refuses to give nothing.
 pub fn some(top_k: usize) -> Result<usize, Failure> {
     if top_k == 0 { Err(Failure::new("--top-k is 0; ask for 1 at least")) } else { Ok(top_k) }
@@ -54,6 +82,5 @@ pub fn some(top_k: usize) -> Result<usize, Failure> {
 
 /// A line of JSON on standard output.
 pub fn line(value: &impl Serialize) -> Result<(), Failure> {
-    let json = serde_json::to_string(value).map_err(|e| Failure::new(e.to_string()))?;
-    print(&(json + "\n"))
+    print(&json(value)?)
 }

@@ -8,7 +8,7 @@ use wgformer::blocking::block_on;
 use wgformer::verify::{Progress, Report, Share, verify_cpu, verify_share};
 
 use crate::device::{self, Device};
-use crate::output::{Failure, print, progress};
+use crate::output::{Failure, json, print, progress};
 
 /// Every kernel that this adapter can run, against the CPU reference; exit code 1 where something is wrong
 #[derive(clap::Args)]
@@ -41,7 +41,7 @@ pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
     };
     bar.finish_and_clear();
     match args.json {
-        true => print(&(serde_json::to_string(&report).map_err(|e| Failure::new(e.to_string()))? + "\n"))?,
+        true => print(&json(&report)?)?,
         false => print(&report.to_string())?,
     }
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })

@@ -117,3 +117,20 @@ fn sample(case: &Case) -> Case {
     }
     some
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Matmul;
+    use crate::weights::DType;
+
+    #[test]
+    fn some_rows_of_a_large_matmul_are_judged_with_their_residuals() {
+        let matrix = |rows, cols| View::dense(rows, cols, DType::F32);
+        let y = matrix(1024, 1024);
+        let op = Matmul { residual: Some(y), ..Matmul::new(y, y, y) };
+        let Op::Matmul(some) = sample(&Case::rows("large", op)).op else { panic!("another op") };
+        assert_eq!((some.y.rows, some.y.stride), (1024_usize.div_ceil(EVERY), 1024 * EVERY));
+        assert_eq!((some.x, some.residual), (some.y, Some(some.y)));
+    }
+}

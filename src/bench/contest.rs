@@ -48,7 +48,7 @@ pub async fn contests(gpu: &Context, filter: Option<&str>, on: &mut dyn FnMut(&C
         let mut kernels: Vec<(String, f64)> = Vec::new();
         for caps in tiers(gpu.caps()) {
             let item = Item::op(case.clone());
-            let mut ready = item.prepare(&gpu.limited(caps)?).await?;
+            let mut ready = item.prepare(&gpu.limited(caps)).await?;
             let label = ready.kernel();
             if kernels.iter().all(|(before, _)| *before != label) {
                 let least = times(&mut ready)?.into_iter().fold(f64::INFINITY, f64::min);

@@ -95,12 +95,10 @@ impl Context {
 
     /// The same device as if it could do no more than this.
     #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) fn limited(&self, caps: Caps) -> Result<Self> {
-        let mut this = Self::build(&self.0.device, &self.0.queue, self.0.checked, None, None)?;
-        if let Some(inner) = Arc::get_mut(&mut this.0) {
-            inner.caps = caps;
-        }
-        Ok(this)
+    pub(crate) fn limited(&self, caps: Caps) -> Self {
+        let Inner { device, queue, checked, .. } = &*self.0;
+        let (device, queue, checked) = (device.clone(), queue.clone(), *checked);
+        Self(Arc::new(Inner { device, queue, caps, checked, patch: None, cache: None, pipelines: Mutex::default() }))
     }
 
     /// Whether kernels are compiled with wgpu's bounds checks.

@@ -11,9 +11,6 @@ use crate::graph::Step;
 use crate::kernel::Role;
 use crate::{Error, Result};
 
-/// Rows of words' logits that are computed at once: each is as wide as the vocabulary.
-const WORD_ROWS: usize = 64;
-
 /// A sequence as an encoder takes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sequence {
@@ -126,7 +123,7 @@ impl Model {
         check_places(sequences, places)?;
         let (lengths, chunks) = self.pack(sequences, stack, stack.width)?;
         let picked: Vec<Vec<(usize, usize)>> = chunks.iter().map(|chunk| rows(chunk, &lengths, places)).collect();
-        let most = picked.iter().map(Vec::len).max().unwrap_or(0).min(WORD_ROWS);
+        let most = picked.iter().map(Vec::len).max().unwrap_or(0);
         let (head, whole) = (self.head(task.labels, most), capacity(&chunks, &lengths));
         let hidden = Outputs { hidden: true, ..Outputs::default() };
         let mut run = self.run(&[(Role::Full, hidden, whole), head.role(whole)]).await?;

@@ -1,32 +1,48 @@
-// y = act(x . W^T + bias) + residual in tiles of TILE x TILE.
+// y = act(x . W^T + bias) + residual in tiles of TILE_M rows by TILE_N columns.
 //
-// 256 invocations as 16 x 16, each with 4 x 4 sums in registers. Blocks of 16 columns of x and W go through workgroup
-// memory as vec4s of four neighbouring rows, so that a step of the inner loop is two loads and four vector fmas. There
-// is one path: rows and columns past the end are clamped, depth past the end is zeroed, and only stores are guarded.
-@group(0) @binding(2) var<storage, read> x: array<f32>;        // [M, K]
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;  // [M, N]
+// An invocation has EACH_M rows by four columns of sums in registers. Blocks of DEPTH columns of x and W go through workgroup memory,
+// turned so that a vec4 is four neighbouring rows at one depth: a step of the inner loop is a load for four rows and one
+// for four columns, and a product of each with each. The next blocks are fetched while these are multiplied. A sum is one
+// chain over the depth whatever the tile is, so a row's bits do not depend on how many rows there are. There is one path:
+// rows and columns past the end are clamped, depth past the end is zeroed, and only stores are guarded.
+//
+// The header declares x [M, K], W, bias [N], residual [M, N] and y [M, N] with their `_quad` and `_put`.
+const HIGH = TILE_M / 4u;  // quads of a tile's rows
+const WIDE = TILE_N / 4u;
+const DEEP = DEPTH / 4u;
 
-const DEPTH = 16u;
-const QUADS = TILE / 4u;
-var<workgroup> xs: array<vec4f, DEPTH * QUADS>;  // [DEPTH][QUADS]: four rows of x at one depth
-var<workgroup> ws: array<vec4f, DEPTH * QUADS>;  // likewise of W
+var<workgroup> xs: array<vec4f, DEPTH * HIGH>;  // [DEPTH][HIGH], see `slot`
+var<workgroup> ws: array<vec4f, DEPTH * WIDE>;
 
-fn x_element(batch: u32, m: u32, k: u32) -> f32 {
-    let row = min(m, row_count() - 1u);
-    return x[c.x_offset + batch * c.x_batch + row * c.x_stride + min(k, c.k - 1u)];
+// Where the four rows `quad` of a tile lie from depth `4 deep` on, of `quads` at each depth. Invocations write neighbours in
+// depth at once: into different banks of workgroup memory, which are 8 quads wide.
+fn slot(deep: u32, quad: u32, quads: u32) -> u32 {
+    return deep * 4u * quads + (quad ^ (deep % 8u % quads));
 }
 
-fn w_element(batch: u32, n: u32, k: u32) -> f32 {
-    let col = min(n, c.n - 1u);
-    let depth = min(k, c.k - 1u);
-    let at = c.w_offset + batch * c.w_batch;
-    if (W_KN) {
-        return w_at(at + depth * c.w_stride + col);
-    }
-    return w_at(at + col * c.w_stride + depth);
+// Four rows of x at four depths: a column for each depth.
+fn x_block(x0: u32, m: u32, k: u32) -> mat4x4f {
+    let last = row_count() - 1u;
+    return transpose(mat4x4f(
+        x_quad(x0 + min(m, last) * c.x_stride, k, c.k),
+        x_quad(x0 + min(m + 1u, last) * c.x_stride, k, c.k),
+        x_quad(x0 + min(m + 2u, last) * c.x_stride, k, c.k),
+        x_quad(x0 + min(m + 3u, last) * c.x_stride, k, c.k),
+    ));
 }
 
-@compute @workgroup_size(256)
+// Likewise of W.
+fn w_block(w0: u32, n: u32, k: u32) -> mat4x4f {
+    let last = c.n - 1u;
+    return transpose(mat4x4f(
+        w_four(w0, min(n, last), k),
+        w_four(w0, min(n + 1u, last), k),
+        w_four(w0, min(n + 2u, last), k),
+        w_four(w0, min(n + 3u, last), k),
+    ));
+}
+
+@compute @workgroup_size(WG)
 fn main(
     @builtin(workgroup_id) group: vec3u,
     @builtin(num_workgroups) groups: vec3u,
@@ -34,47 +50,65 @@ fn main(
 ) {
     // Row tiles vary fastest: neighbours in time share a panel of W.
     let g = linear_group(group, groups);
-    let row_tiles = (row_count() + TILE - 1u) / TILE;
-    let col_tiles = (c.n + TILE - 1u) / TILE;
-    let m0 = (g % row_tiles) * TILE;
-    let n0 = (g / row_tiles) % col_tiles * TILE;
+    let row_tiles = (row_count() + TILE_M - 1u) / TILE_M;
+    let col_tiles = (c.n + TILE_N - 1u) / TILE_N;
+    let m0 = (g % row_tiles) * TILE_M;
+    let n0 = (g / row_tiles) % col_tiles * TILE_N;
     let batch = g / row_tiles / col_tiles;
     if (batch >= c.batches) { return; }
+    let x0 = c.x_offset + batch * c.x_batch;
+    let w0 = c.w_offset + batch * c.w_batch;
 
-    var sums = array<vec4f, 4>();
-    let tx = local % 16u;
-    let ty = local / 16u;
-    for (var k0 = 0u; k0 < c.k; k0 += DEPTH) {
-        let k = k0 + tx;
-        let m = m0 + ty * 4u;
-        let n = n0 + ty * 4u;
-        let x4 = vec4f(x_element(batch, m, k), x_element(batch, m + 1u, k), x_element(batch, m + 2u, k), x_element(batch, m + 3u, k));
-        let w4 = vec4f(w_element(batch, n, k), w_element(batch, n + 1u, k), w_element(batch, n + 2u, k), w_element(batch, n + 3u, k));
-        xs[tx * QUADS + ty] = select(vec4f(0.0), x4, k < c.k);
-        ws[tx * QUADS + ty] = select(vec4f(0.0), w4, k < c.k);
-        workgroupBarrier();
-        for (var d0 = 0u; d0 < min(DEPTH, c.k - k0); d0 += 4u) {
+    // What this invocation brings: neighbours read neighbours in depth.
+    let own_deep = local % DEEP;
+    let own_quad = local / DEEP;
+    // What it multiplies: 32 neighbours are 8 wide and 4 high, so that they need few different quads.
+    let tx = local % 8u + local / 32u % (WIDE / 8u) * 8u;
+    let ty = local / 8u % 4u + local / (WIDE * 4u) * 4u;
+    var sums = array<vec4f, EACH_M>();
+    // A turn asks for blocks, multiplies those of the turn before, and puts the new ones in their place; after the last there
+    // are zeros. (To ask under a condition would cost more: drivers wait for the memory where it ends.)
+    for (var k0 = 0u; k0 < c.k + DEPTH; k0 += DEPTH) {
+        let k = k0 + own_deep * 4u;
+        let x_next = x_block(x0, m0 + own_quad * 4u, k);
+        var w_next: array<mat4x4f, W_BLOCKS>;
+        for (var i = 0u; i < W_BLOCKS; i++) { // unroll
+            w_next[i] = w_block(w0, n0 + (own_quad + i * HIGH) * 4u, k);
+        }
+        for (var deep = 0u; deep < DEEP && k0 > 0u; deep++) {
             for (var d = 0u; d < 4u; d++) { // unroll
-                let a = xs[(d0 + d) * QUADS + ty];
-                let b = ws[(d0 + d) * QUADS + tx];
-                sums[0] = fma(vec4f(a.x), b, sums[0]);
-                sums[1] = fma(vec4f(a.y), b, sums[1]);
-                sums[2] = fma(vec4f(a.z), b, sums[2]);
-                sums[3] = fma(vec4f(a.w), b, sums[3]);
+                var a: array<vec4f, QUADS_M>;
+                for (var q = 0u; q < QUADS_M; q++) { // unroll
+                    a[q] = xs[slot(deep, q * (HIGH / QUADS_M) + ty * EACH_M / (4u * QUADS_M), HIGH) + d * HIGH];
+                    if (EACH_M == 2u && ty % 2u == 1u) { a[q] = a[q].zwxy; }
+                }
+                let b = ws[slot(deep, tx, WIDE) + d * WIDE];
+                for (var row = 0u; row < EACH_M; row++) { // unroll
+                    sums[row] = fma(vec4f(a[row / 4u][row % 4u]), b, sums[row]);
+                }
+            }
+        }
+        workgroupBarrier();
+        for (var d = 0u; d < 4u; d++) { // unroll
+            xs[slot(own_deep, own_quad, HIGH) + d * HIGH] = x_next[d];
+            for (var i = 0u; i < W_BLOCKS; i++) { // unroll
+                ws[slot(own_deep, own_quad + i * HIGH, WIDE) + d * WIDE] = w_next[i][d];
             }
         }
         workgroupBarrier();
     }
 
-    // Loops over rows and columns, which pick their sum: unrolled they would be most of what a driver has to compile.
-    let m1 = m0 + ty * 4u;
-    let n1 = n0 + tx * 4u;
-    for (var m = m1; m < min(m1 + 4u, row_count()); m++) {
-        let four = select(select(sums[0], sums[1], m == m1 + 1u), select(sums[2], sums[3], m == m1 + 3u), m >= m1 + 2u);
-        for (var n = n1; n < min(n1 + 4u, c.n); n++) {
-            let sum = select(select(four.x, four.y, n == n1 + 1u), select(four.z, four.w, n == n1 + 3u), n >= n1 + 2u);
-            let value = activate(sum + bias_at(c.b_offset + n)) + residual_at(c.r_offset + m * c.r_stride + n);
-            y[c.y_offset + batch * c.y_batch + m * c.y_stride + n] = value;
+    // One loop over rows, which picks their sums: unrolled it would be most of what a driver has to compile.
+    for (var i = 0u; i < EACH_M; i++) {
+        let m = m0 + i / 4u * (TILE_M / QUADS_M) + ty * (EACH_M / QUADS_M) + i % 4u;
+        if (m >= row_count()) { break; }
+        var sum: vec4f;
+        for (var row = 0u; row < EACH_M; row++) { // unroll
+            sum = select(sum, sums[row], i == row);
         }
+        let n = n0 + tx * 4u;
+        let all = sum + bias_quad(c.b_offset, n, c.n);
+        let value = vec4f(activate(all.x), activate(all.y), activate(all.z), activate(all.w));
+        y_put(c.y_offset + batch * c.y_batch + m * c.y_stride, n, c.n, value + residual_quad(c.r_offset + m * c.r_stride, n, c.n));
     }
 }

@@ -32,15 +32,18 @@ const fn broken(
 
 #[rustfmt::skip]
 const BREAKS: &[Break] = &[
-    broken("matmul", "matmul", "min(n1 + 4u, c.n);", "min(n1 + 4u, c.n - 1u);", "59x65x111"),
-    broken("matmul", "matmul", "k < c.k);", "k <= c.k);", "59x65x111"),
-    broken("matmul", "matmul", "col * c.w_stride + depth", "col * c.w_stride + depth + 1u", "59x65x111"),
-    broken("matmul", "matmul", " + bias_at(c.b_offset + n)", "", "bias 1"),
-    broken("matmul", "matmul", "if (W_KN)", "if (!W_KN)", "Relu"),
+    broken("matmul", "matmul", "k0 < c.k + DEPTH", "k0 < c.k", "59x65x111"),
+    broken("matmul", "matmul", "m0 + own_quad * 4u", "m0 + own_quad * 4u + 1u", "59x65x111"),
+    broken("matmul", "matmul", "k0 + own_deep * 4u", "k0 + own_deep * 4u + 1u", "59x65x111"),
+    broken("matmul", "matmul", ".zwxy", ".xyzw", "59x65x111"),
+    broken("matmul", "matmul", " + bias_quad(c.b_offset, n, c.n)", "", "bias 1"),
     broken("matmul", "matmul", " + batch * c.w_batch", "", "three products"),
-    broken("matmul", "matvec", "k < c.k; k += WG", "k + 1u < c.k; k += WG", "2x111x65"),
-    broken("matmul", "matvec", "k * c.w_stride + n, W_KN)", "k * c.w_stride + n, !W_KN)", "2x3x1025"),
+    broken("matmul", "matvec", "k < c.k; k += 4u * WG", "k + 4u < c.k; k += 4u * WG", "2x111x65"),
+    broken("matmul", "matvec", "select(total.z, total.w, j == 3u), j >= 2u)", "total.x, j >= 2u)", "5x2049x33"),
+    broken("matmul", "matvec", "rows - 1u) * c.x_stride", "0u) * c.x_stride", "decoding"),
     broken("matmul", "matvec", " + residual_at(", " - residual_at(", "residual 1"),
+    broken("matmul", "matmul", "w0 + n + min", "w0 + min", "Kn"),
+    broken("matmul", "matmul", "n * c.w_stride, k", "n * c.w_stride, k + 1u", "59x65x111"),
 
     broken("softmax", "softmax", "row % c.causal + 1u", "row % c.causal", "causal Some(3)"),
     broken("softmax", "softmax", "if (at < count)", "if (at <= count)", "causal Some(3)"),
@@ -92,7 +95,7 @@ const BREAKS: &[Break] = &[
     broken("gate", "gate", "activate(x[x0 + j])", "x[x0 + j]", "59 columns"),
     broken("gate", "gate", "x[x0 + c.cols + j]", "x[x0 + c.cols + j - 1u]", "59 columns"),
     broken("gate", "gate", "min(c.cols, first", "min(c.cols - 1u, first", "59 columns"),
-    broken("gate", "gate", "x < 0.0);", "x > 0.0);", "Relu, x around 3"),
+    broken("gate", "gate", "<= 0x7f800000u);", "> 0x7f800000u);", "Relu, x around 3"),
 
     broken("qkv", "qkv", "a * cosine - b * sine", "a * cosine + b * sine", "heads of 59"),
     broken("qkv", "qkv", "c.positions - 1u", "c.positions - 2u", "heads of 59"),

@@ -2,7 +2,7 @@
 
 mod common;
 
-use wgformer::kernel::{Attention, Layout, Matmul, Op};
+use wgformer::kernel::{Attention, Layout, Matmul, Op, Role};
 use wgformer::verify::{Share, verify_share};
 use wgformer::weights::DType;
 use wgformer::{Context, Slice};
@@ -51,32 +51,48 @@ fn attend<'a>(gpu: &Context, q: Slice<'a>, k: Slice<'a>, v: Slice<'a>) -> Vec<u3
     common::bits(&common::block_on(download.floats(gpu)).expect("the device runs"))
 }
 
-/// Software adapters have a kernel for each of these numbers of rows.
+/// A product of the first rows, as bits.
+fn product(
+    gpu: &Context,
+    x: &wgpu::Buffer,
+    w: Slice<'_>,
+    layout: Layout,
+    role: Role,
+    [m, n, k]: [usize; 3],
+) -> Vec<u32> {
+    let y = upload(gpu, &vec![f32::NAN; m * n]);
+    let op = Matmul::new(Slice::new(x, m, k), w, Slice::new(&y, m, n));
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    gpu.record(&mut encoder, &Op::from(Matmul { layout, role, ..op })).expect("a sound op");
+    let download = gpu.read_later(&mut encoder, &y, 0, y.size());
+    gpu.queue().submit([encoder.finish()]);
+    common::bits(&common::block_on(download.floats(gpu)).expect("the device runs"))
+}
+
+/// There is a kernel for each of these numbers of rows, over packed weights and over buffers, in quads and not.
 #[test]
 fn how_many_rows_there_are_changes_none() {
-    const N: usize = 70;
-    const K: usize = 101;
     let gpu = common::context();
-    if gpu.caps().lanes().is_err() {
-        return; // Nothing is packed here, and no kernel depends on the rows.
-    }
     let mut random = common::Random(2);
-    let [x, w] = [20 * K, N * K].map(|len| (0..len).map(|_| random.unit()).collect::<Vec<f32>>());
-    let weight = gpu.pack_weight(N, K, DType::F32, Layout::Nk, bytemuck::cast_slice(&w)).expect("a weight");
-    let x = upload(&gpu, &x);
-    let rows = |m: usize| {
-        let y = upload(&gpu, &vec![f32::NAN; m * N]);
-        let op = Matmul::new(Slice::new(&x, m, K), weight.slice(), Slice::new(&y, m, N));
-        let op = Op::from(Matmul { layout: Layout::Packed, ..op });
-        let mut encoder = gpu.device().create_command_encoder(&Default::default());
-        gpu.record(&mut encoder, &op).expect("a sound op");
-        let download = gpu.read_later(&mut encoder, &y, 0, y.size());
-        gpu.queue().submit([encoder.finish()]);
-        common::bits(&common::block_on(download.floats(&gpu)).expect("the device runs"))
-    };
-    let all = rows(20);
-    for m in [1, 3, 7, 16] {
-        assert_eq!(rows(m), all[..m * N], "{m} rows");
+    for (layout, role, rows, n, k) in [
+        (Layout::Packed, Role::Full, [1, 3, 7, 16, 20], 70, 101),
+        (Layout::Nk, Role::Full, [1, 16, 20, 60, 70], 3200, 52),
+        (Layout::Nk, Role::Full, [1, 16, 20, 60, 70], 3200, 51),
+        (Layout::Nk, Role::Decode, [1, 2, 4, 5, 9], 70, 516),
+        (Layout::Nk, Role::Decode, [1, 2, 4, 5, 9], 2100, 51),
+    ] {
+        if layout == Layout::Packed && gpu.caps().lanes().is_err() {
+            continue; // Nothing is packed here.
+        }
+        let [x, w] = [rows[4] * k, n * k].map(|len| (0..len).map(|_| random.unit()).collect::<Vec<f32>>());
+        let (x, plain) = (upload(&gpu, &x), upload(&gpu, &w));
+        let packed = (layout == Layout::Packed)
+            .then(|| gpu.pack_weight(n, k, DType::F32, Layout::Nk, bytemuck::cast_slice(&w)).expect("a weight"));
+        let w = packed.as_ref().map_or(Slice::new(&plain, n, k), |weight| weight.slice());
+        let all = product(&gpu, &x, w, layout, role, [rows[4], n, k]);
+        for m in rows {
+            assert_eq!(product(&gpu, &x, w, layout, role, [m, n, k]), all[..m * n], "{role:?} {m}x{n}x{k}");
+        }
     }
 }
 

@@ -25,7 +25,10 @@ pub fn run(device: &device::Args, _: Args) -> Result<ExitCode, Failure> {
     for (i, adapter) in all.iter().enumerate() {
         let _ = writeln!(text, "adapter {i}: {}", describe(&adapter.get_info()));
         match context(adapter, device.quiet) {
-            Ok(gpu) => capabilities(&mut text, gpu.caps()),
+            Ok(gpu) => {
+                capabilities(&mut text, gpu.caps());
+                matrix_units(&mut text, adapter);
+            }
             Err(Failure::Message(why)) => drop(writeln!(text, "  cannot be used: {why}")),
             Err(closed) => return Err(closed),
         }
@@ -63,6 +66,17 @@ fn capabilities(text: &mut String, caps: &Caps) {
     let width = || caps.subgroup.map_or(String::new(), |(min, max)| format!(", subgroups of {min} to {max}"));
     let _ = writeln!(text, "  tier subgroup   {}", tier(caps.subgroups().map(|()| width())));
     let _ = writeln!(text, "  tier software   {}", tier(caps.lanes().map(|n| format!(", {n} lanes"))));
+}
+
+/// What the adapter's matrix units multiply; no kernel uses them yet.
+fn matrix_units(text: &mut String, adapter: &wgpu::Adapter) {
+    let all = adapter.cooperative_matrix_properties();
+    let of = |p: &wgpu::CooperativeMatrixProperties| {
+        format!("{}x{}x{} {:?} to {:?}", p.m_size, p.n_size, p.k_size, p.ab_type, p.cr_type).to_lowercase()
+    };
+    let units: Vec<String> = all.iter().map(of).collect();
+    let units = if units.is_empty() { "none that wgpu reaches".into() } else { units.join(", ") };
+    let _ = writeln!(text, "  matrix units    {units}");
 }
 
 fn tier(choice: Result<String, String>) -> String {

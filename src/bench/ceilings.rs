@@ -1,5 +1,7 @@
 //! An adapter's own ceilings, each the best of several kernels: a kernel's speed is told as a share of them.
 
+use std::time::Duration;
+
 use super::kernel::Kernel;
 use crate::{Context, Result};
 
@@ -14,25 +16,31 @@ pub struct Ceilings {
     pub read_gbps: f64,
 }
 
-/// Bytes that the copying and reading kernels work on: more than caches hold, less than any device's limits.
+/// Bytes that the copying and reading kernels work on, where the device's limits allow it: more than caches hold.
 const BYTES: u64 = 64 << 20;
+const BYTES_GPU: u64 = 512 << 20;
 /// Each kernel's time is the least of so many: on a machine that others use, too, short and many finds a quiet moment.
 const REPEATS: usize = 30;
+/// A submission should take so long: a GPU needs some microseconds to begin, and some milliseconds to reach its clock.
+const SUBMISSION: Duration = Duration::from_millis(4);
 
 /// Measures them: about two seconds on a software adapter.
 ///
 /// # Errors
 /// [`crate::Error::DeviceLost`], or what wgpu says of a kernel.
 pub fn ceilings(gpu: &Context) -> Result<Ceilings> {
-    let width = gpu.caps().lanes().unwrap_or(64);
-    let (copy_gbps, buffer_gbps) = buffer_rates(gpu, width)?;
-    let read_gbps = buffer_gbps.max(texture_rate(gpu, width)?);
+    let width = gpu.caps().lanes().unwrap_or(256);
+    let (copy_gbps, mut read_gbps) = buffer_rates(gpu, width)?;
+    // Textures are where software adapters read fastest; a GPU's would have to be as large as its buffers.
+    if gpu.caps().cpu {
+        read_gbps = read_gbps.max(texture_rate(gpu, width)?);
+    }
     Ok(Ceilings { fma_gflops: fma_rate(gpu, width)?, copy_gbps, read_gbps })
 }
 
 fn fma_rate(gpu: &Context, width: u32) -> Result<f64> {
     // Enough invocations for any device; turns of the loop so that a software adapter needs some milliseconds.
-    let (groups, fma) = if gpu.caps().cpu { (256, 2048 * 64) } else { (16_384, 128 * 64) };
+    let (groups, fma) = if gpu.caps().cpu { (256, 2048 * 64) } else { (4096, 128 * 64) };
     let out = storage(gpu, u64::from(groups * width) * 4)?;
     let mut best = 0.0f64;
     for (file, chains, turn) in
@@ -50,13 +58,17 @@ fn fma_rate(gpu: &Context, width: u32) -> Result<f64> {
 /// Copying, and reading from a buffer.
 fn buffer_rates(gpu: &Context, width: u32) -> Result<(f64, f64)> {
     const GROUPS: u32 = 1024;
-    let (source, copy) = (storage(gpu, BYTES)?, storage(gpu, BYTES)?);
+    let limits = &gpu.caps().limits;
+    let most = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+    // Whole turns of the kernels' loops.
+    let bytes = if gpu.caps().cpu { BYTES } else { BYTES_GPU.min(most) } / BYTES * BYTES;
+    let (source, copy) = (storage(gpu, bytes)?, storage(gpu, bytes)?);
     let numbers = [("WG", width)];
     let kernel = Kernel::new(gpu, "bench/copy", &numbers, &[entry(0, &copy), entry(1, &source)])?;
-    let copy = 2.0 * BYTES as f64 / seconds(gpu, &kernel, GROUPS)? * 1e-9;
+    let copy = 2.0 * bytes as f64 / seconds(gpu, &kernel, GROUPS)? * 1e-9;
     let sums = storage(gpu, u64::from(GROUPS * width) * 4)?;
     let kernel = Kernel::new(gpu, "bench/read_buffer", &numbers, &[entry(0, &sums), entry(1, &source)])?;
-    Ok((copy, BYTES as f64 / seconds(gpu, &kernel, GROUPS)? * 1e-9))
+    Ok((copy, bytes as f64 / seconds(gpu, &kernel, GROUPS)? * 1e-9))
 }
 
 fn texture_rate(gpu: &Context, width: u32) -> Result<f64> {
@@ -88,9 +100,13 @@ fn seconds(gpu: &Context, kernel: &Kernel, groups: u32) -> Result<f64> {
         kernel.record(&mut encoder, groups, count);
         gpu.submit_and_wait(encoder)
     };
-    let (mut work, mut idle) = (once(1)?, once(0)?);
-    for _ in 0..REPEATS {
-        (work, idle) = (work.min(once(1)?), idle.min(once(0)?));
+    let (mut count, mut work, mut idle) = (1, once(1)?, once(0)?);
+    while work < SUBMISSION && count < 1 << 12 {
+        count *= 2;
+        work = once(count)?;
     }
-    Ok(work.saturating_sub(idle).as_secs_f64().max(1e-9))
+    for _ in 0..REPEATS {
+        (work, idle) = (work.min(once(count)?), idle.min(once(0)?));
+    }
+    Ok(work.saturating_sub(idle).as_secs_f64().max(1e-9) / count as f64)
 }

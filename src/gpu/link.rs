@@ -29,7 +29,7 @@ shaders! {
     "bench/copy" "bench/fma_scalar" "bench/fma_vec4" "bench/read_buffer" "bench/read_texture"
     "bench/plain_argmax" "bench/plain_attention" "bench/plain_embed" "bench/plain_gate" "bench/plain_matmul"
     "bench/plain_norm" "bench/plain_pool" "bench/plain_qkv" "bench/plain_softmax" "bench/plain_topk"
-    "parts/activation" "parts/keys_memory" "parts/keys_own" "parts/keys_table" "parts/mask" "parts/numeric" "parts/packed_row"
+    "parts/activation" "parts/column_kn" "parts/column_nk" "parts/keys_memory" "parts/keys_own" "parts/keys_table" "parts/mask" "parts/numeric" "parts/packed_row"
     "parts/reduce_lanes" "parts/reduce_subgroup" "parts/reduce_workgroup"
     "parts/score_cosine" "parts/score_dot" "parts/power" "parts/rows" "parts/share" "parts/step" "parts/texel_bf16" "parts/texel_f16" "parts/texel_f32" "parts/tile" "parts/weight" "parts/window"
 }
@@ -192,6 +192,30 @@ impl Link {
         self.line(&format!(
             "@group(0) @binding({binding}) var<storage, read_write> {name}: array<{element}>;\n\
              fn {name}_put(row: u32, at: u32, end: u32, value: vec4f) {{\n{text}}}"
+        ))
+    }
+
+    /// A matrix of weights in a buffer, read as by [`Self::quads`]; `aligned` where its rows are whole quads.
+    pub fn weight_quads(self, name: &str, binding: u32, dtype: DType, aligned: bool) -> Self {
+        let pair = match dtype {
+            _ if !aligned => return self.weight(name, binding, dtype).quads_of(name),
+            DType::F32 | DType::U32 => return self.quads(name, binding, Rows::Quads),
+            DType::F16 => "halves_of(pair)",
+            DType::BF16 => "bfloats_of(pair)",
+        };
+        self.part("parts/weight").line(&format!(
+            "@group(0) @binding({binding}) var<storage, read> {name}: array<vec2u>;\n\
+             fn {name}_quad(row: u32, at: u32, end: u32) -> vec4f {{\n    let pair = {name}[(row + min(at, end - 4u)) / 4u];\n    \
+             return select(vec4f(0.0), {pair}, at < end);\n}}"
+        ))
+    }
+
+    /// `NAME_quad` by four times `NAME_at`.
+    fn quads_of(self, name: &str) -> Self {
+        self.line(&format!(
+            "fn {name}_quad(row: u32, at: u32, end: u32) -> vec4f {{\n    let four = vec4u(at, at + 1u, at + 2u, at + 3u);\n    \
+             let i = row + min(four, vec4u(end - 1u));\n    return select(vec4f(0.0), \
+             vec4f({name}_at(i.x), {name}_at(i.y), {name}_at(i.z), {name}_at(i.w)), four < vec4u(end));\n}}"
         ))
     }
 

@@ -13,11 +13,14 @@ pub(crate) const WIDE: u32 = 1024;
 const TEXEL: u64 = 16;
 const ROW: u64 = WIDE as u64 * TEXEL;
 
+/// Why quads cannot be read.
+pub(crate) const UNALIGNED: &str = "rows do not begin and end on multiples of 4 elements";
+
 /// Whether a matrix can be mirrored, or why not.
 pub(crate) fn fits(caps: &Caps, view: &View) -> Result<(), String> {
     let (rows, limit) = (view.end().div_ceil(4 * WIDE as usize), caps.limits.max_texture_dimension_2d as usize);
     match () {
-        _ if !view.aligned() => Err("rows do not begin and end on multiples of 4 elements".into()),
+        _ if !view.aligned() => Err(UNALIGNED.into()),
         _ if rows > limit => Err(format!("a mirror {rows} high, max_texture_dimension_2d is {limit}")),
         _ => Ok(()),
     }

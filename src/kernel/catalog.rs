@@ -48,9 +48,11 @@ fn variant(field: &str) -> Option<String> {
     let (key, value) = field.split_once(": ")?;
     let inner = value.strip_prefix("Some(").and_then(|v| v.strip_suffix(')')).unwrap_or(value).to_lowercase();
     match (key, inner.as_str()) {
-        // How many rows a body has at a time.
+        // How many rows, and columns, a body has at a time.
         ("body", body) if body.contains("rows: ") => {
-            Some(format!("rows-{}", body.rsplit("rows: ").next()?.trim_end_matches([' ', '}'])))
+            let numbers = body.split([',', '{', '}']).filter_map(|field| field.trim().split_once(": "));
+            let sizes = numbers.filter(|(key, _)| ["rows", "columns"].contains(key));
+            Some(sizes.map(|(key, number)| format!("{key}-{number}")).collect::<Vec<_>>().join("+"))
         }
         // Told by the body and the tier, or the plainest form.
         ("body" | "reduce" | "width", _) | (_, "false" | "none" | "scalar" | "dot" | "own") => None,

@@ -93,26 +93,29 @@ pub struct Spec {
     act: Activation,
     bias: bool,
     residual: bool,
-    /// How `Body::Lanes` reads x.
+    /// How x is read; [`Rows::Quads`] also tells that rows of `[N, K]` are whole quads.
     x: Rows,
-    /// Rows of y, bias and residual are whole quads (`Body::Lanes` with mirrors).
+    /// Rows of y, bias and residual are whole quads; not told where x is read element by element.
     aligned: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Body {
-    /// Tiles of 64 x 64 through workgroup memory.
-    Tile,
-    /// A workgroup for four outputs of one row.
-    Row(Reduce),
+    /// Tiles of so many rows through workgroup memory: one of [`TILES`].
+    Tile { rows: u32 },
+    /// A workgroup for some outputs of so many rows.
+    Row { reduce: Reduce, rows: u32, columns: u32 },
     /// So many rows by 8 columns for each lane, weights from a texture.
     Lanes { width: u32, rows: u32 },
 }
 
-/// Outputs of one workgroup of `matvec`.
-const ROW_COLS: u32 = 4;
-/// Rows and columns of a tile of `matmul`.
-const TILE: u32 = 64;
+/// Tiles of `matmul`: rows, columns, depth of a block, rows of an invocation (it has four columns). Lower ones give more
+/// workgroups and wait less for memory, higher ones load less. The blocks fill 16 KiB at most, the default limit.
+const TILES: [[u32; 4]; 3] = [[16, 32, 64, 2], [32, 32, 32, 4], [64, 64, 32, 8]];
+/// Why a kernel does not read element by element.
+const WHOLE_QUADS: &str = "rows are made of whole quads";
+/// Workgroups for which the next higher tile is taken: a large GPU has some 130 cores.
+const ENOUGH: usize = 96;
 /// Rows of a tile of `matmul_lanes`: each loads its columns once, so taller ones are faster (4, 8, 16: 0.37, 0.48 and 0.55
 /// of the FMA ceiling) until the loop outgrows the instruction cache. A sum is the same chain in all.
 pub(crate) const LANE_ROWS: [u32; 4] = [1, 4, TALLEST / 2, TALLEST];
@@ -130,8 +133,8 @@ constants! {
 impl Spec {
     pub(super) fn tier(&self) -> Tier {
         match self.body {
-            Body::Tile => Tier::Baseline,
-            Body::Row(reduce) => reduce.tier(),
+            Body::Tile { .. } => Tier::Baseline,
+            Body::Row { reduce, .. } => reduce.tier(),
             Body::Lanes { .. } => Tier::Software,
         }
     }
@@ -146,39 +149,65 @@ impl Spec {
 
     pub(super) fn link(&self) -> Link {
         let link = match self.body {
-            Body::Tile => Link::new("matmul", Constants::WGSL).number("TILE", TILE),
-            Body::Row(reduce) => reduce.link(Link::new("matvec", Constants::WGSL)).number("COLS", ROW_COLS),
+            Body::Tile { rows } => self.outs(link_tile(tile(rows))),
+            Body::Row { reduce, rows, columns } => reduce
+                .link(Link::new("matvec", Constants::WGSL))
+                .number("ROWS", rows)
+                .number("COLS", columns)
+                .optional("bias", self.bias.then_some(4), "0.0")
+                .optional("residual", self.residual.then_some(5), "0.0"),
             Body::Lanes { width, rows } => return self.link_lanes(width, rows).activation(self.act),
         };
-        link.weight("w", 3, self.weight)
-            .flag("W_KN", self.kn)
-            .optional("bias", self.bias.then_some(4), "0.0")
-            .optional("residual", self.residual.then_some(5), "0.0")
-            .activation(self.act)
+        let link = match self.kn {
+            true => link.weight("w", 3, self.weight).part("parts/column_kn"),
+            false => link.weight_quads("w", 3, self.weight, self.x == Rows::Quads).part("parts/column_nk"),
+        };
+        link.quads("x", 2, self.x).activation(self.act)
+    }
+
+    /// y and what is added to it.
+    fn outs(&self, link: Link) -> Link {
+        let outs = Rows::direct(self.aligned);
+        let residual = if self.mirrors("residual") { Rows::Mirror } else { outs };
+        link.optional_quads("bias", self.bias.then_some(4), outs, "0.0")
+            .optional_quads("residual", self.residual.then_some(5), residual, "0.0")
+            .put("y", 6, self.aligned)
     }
 
     fn link_lanes(&self, width: u32, rows: u32) -> Link {
         // Rows that the lanes hold at once, with at least two quads each.
         let held = rows.min(width / 2);
-        let (y, outs) = (self.aligned, Rows::direct(self.aligned));
-        let residual = if self.mirrors("residual") { Rows::Mirror } else { outs };
         let part = match self.weight {
             DType::F32 | DType::U32 => "parts/texel_f32",
             DType::F16 => "parts/texel_f16",
             DType::BF16 => "parts/texel_bf16",
         };
-        Link::new("matmul_lanes", Constants::WGSL)
+        let link = Link::new("matmul_lanes", Constants::WGSL)
             .number("WG", width)
             .number("ROWS", rows)
             .number("HELD", held)
             .number("PANELS", rows / held)
             .number("PAIRS", width / held / 2)
             .part(part)
-            .quads("x", 2, self.x)
-            .optional_quads("bias", self.bias.then_some(4), outs, "0.0")
-            .optional_quads("residual", self.residual.then_some(5), residual, "0.0")
-            .put("y", 6, y)
+            .quads("x", 2, self.x);
+        self.outs(link)
     }
+}
+
+/// The tile of so many rows.
+fn tile(rows: u32) -> [u32; 4] {
+    TILES.into_iter().find(|tile| tile[0] == rows).unwrap_or(TILES[0])
+}
+
+fn link_tile([rows, columns, depth, each]: [u32; 4]) -> Link {
+    Link::new("matmul", Constants::WGSL)
+        .number("WG", rows / each * columns / 4)
+        .number("TILE_M", rows)
+        .number("TILE_N", columns)
+        .number("DEPTH", depth)
+        .number("EACH_M", each)
+        .number("QUADS_M", each.div_ceil(4))
+        .number("W_BLOCKS", columns / rows.min(columns))
 }
 
 impl Matmul<View> {
@@ -223,37 +252,83 @@ impl Matmul<View> {
     }
 
     pub(super) fn candidates(&self, caps: &Caps) -> Vec<Candidate> {
-        let spec = |body| Spec {
+        let tiles = self.in_buffers(Body::Tile { rows: self.tile_rows() }, Ok(()));
+        let row = |(reduce, choice)| self.in_buffers(self.row(reduce), choice);
+        let rows = Reduce::choices(caps).into_iter().flat_map(row);
+        let mut all: Vec<_> = self.packed(caps).into();
+        if self.role == Role::Decode {
+            all.extend(rows.chain(tiles));
+        } else {
+            all.extend(tiles.into_iter().chain(rows));
+        }
+        all
+    }
+
+    fn spec(&self, body: Body, x: Rows) -> Spec {
+        let outs = [Some(self.y), self.bias, self.residual];
+        Spec {
             body,
             weight: self.w.dtype,
             kn: self.layout == Layout::Kn,
             act: self.act,
             bias: self.bias.is_some(),
             residual: self.residual.is_some(),
-            x: Rows::Scalar,
-            aligned: false,
+            x,
+            aligned: x != Rows::Scalar
+                && !matches!(body, Body::Row { .. })
+                && outs.iter().flatten().all(View::aligned)
+                && self.batch.y % 4 == 0,
+        }
+    }
+
+    /// Of few columns two at once make enough workgroups. When decoding, some rows share what is read of w: beams do.
+    fn row(&self, reduce: Reduce) -> Body {
+        let columns = if self.y.cols < 2048 { 2 } else { 4 };
+        // An invocation for each output.
+        let most = if let Reduce::Lanes(width) = reduce { width / columns } else { 4 };
+        let shares = self.role == Role::Decode && self.x.rows > 1;
+        Body::Row { reduce, rows: if shares { most } else { 1 }, columns }
+    }
+
+    /// The highest tile of which there are enough to keep a large GPU busy.
+    fn tile_rows(&self) -> u32 {
+        let (m, n, _) = self.sizes();
+        let enough = |[rows, columns, ..]: [u32; 4]| {
+            let (rows, columns) = (rows as usize, columns as usize);
+            m.div_ceil(rows) * n.div_ceil(columns) * self.batch.count >= ENOUGH
         };
-        let plain = |choice: Choice| match self.layout {
+        let half = |tile: &[u32; 4]| m > tile[0] as usize / 2;
+        TILES.into_iter().rev().find(|tile| half(tile) && enough(*tile)).unwrap_or(TILES[0])[0]
+    }
+
+    /// A body over the buffers: by quads where x and w are made of them, or else element by element; the same sums.
+    fn in_buffers(&self, body: Body, choice: Choice) -> [Candidate; 2] {
+        let choice = match self.layout {
             Layout::Packed => Err("the weight is packed into a texture".into()),
             _ => choice,
         };
-        let tile = Candidate::new(spec(Body::Tile), plain(Ok(())));
-        let rows = Reduce::choices(caps).map(|(r, choice)| Candidate::new(spec(Body::Row(r)), plain(choice)));
-        let mut all: Vec<_> = rows.into();
-        all.insert(if self.role == Role::Decode { all.len() } else { 0 }, tile);
-        let outs = [Some(self.y), self.bias, self.residual];
-        let aligned = outs.iter().flatten().all(View::aligned);
+        let w = self.layout == Layout::Kn || self.w.aligned() && self.batch.w % 4 == 0;
+        let (quads, scalars) = match w && self.x.aligned() && self.batch.x % 4 == 0 {
+            true => (Ok(()), Err(WHOLE_QUADS.into())),
+            false => (Err(mirror::UNALIGNED.into()), Ok(())),
+        };
+        [
+            Candidate::new(self.spec(body, Rows::Quads), choice.clone().and(quads)),
+            Candidate::new(self.spec(body, Rows::Scalar), choice.and(scalars)),
+        ]
+    }
+
+    /// The software tier's, for packed weights.
+    fn packed(&self, caps: &Caps) -> [Candidate; 2] {
         let rows = LANE_ROWS.into_iter().find(|&rows| self.x.rows <= rows as usize).unwrap_or(TALLEST);
         let body = Body::Lanes { width: *caps.lanes().as_ref().unwrap_or(&8), rows };
-        let lanes = |x, choice: Choice| {
-            let aligned = aligned && x == Rows::Mirror;
-            Candidate::new(Spec { x, aligned, ..spec(body) }, self.lanes(caps).and(choice))
-        };
+        let lanes = |x, choice: Choice| Candidate::new(self.spec(body, x), self.lanes(caps).and(choice));
         // A residual that is not made of quads is read from its buffer.
+        let aligned = self.spec(body, Rows::Mirror).aligned;
         let residual = self.residual.filter(|_| aligned).map_or(Ok(()), |v| mirror::fits(caps, &v));
         let mirrored = mirror::fits(caps, &self.x).and(residual);
-        all.splice(0..0, [lanes(Rows::Mirror, mirrored), lanes(Rows::Scalar, Ok(()))]);
-        all
+        let direct = if mirrored.is_ok() { Err(WHOLE_QUADS.into()) } else { Ok(()) };
+        [lanes(Rows::Mirror, mirrored), lanes(Rows::Scalar, direct)]
     }
 
     /// Whether the packed kernel can be used.
@@ -293,8 +368,8 @@ impl Matmul<View> {
             y_batch: y as u32,
         };
         let (per, columns) = match spec.body {
-            Body::Tile => (TILE, TILE),
-            Body::Row(_) => (1, ROW_COLS),
+            Body::Tile { rows } => (rows, tile(rows)[1]),
+            Body::Row { rows, columns, .. } => (rows, columns),
             Body::Lanes { width, rows } => (rows, 8 * width),
         };
         let times = (n as u32).div_ceil(columns) * count as u32;

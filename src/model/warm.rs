@@ -33,6 +33,8 @@ impl Model {
             batches.push(batch);
         }
         let kernels = gpu.unprepared(&plans);
+        // A GPU's driver has compiled what it needs by then.
+        batches.truncate(if gpu.caps().cpu { batches.len() } else { 1 });
         let calls = batches.len();
         gpu.prepare_with(&plans, &mut |done| progress(done, kernels + calls))?;
         for (done, &batch) in batches.iter().enumerate() {
@@ -98,12 +100,13 @@ impl Model {
     }
 }
 
-/// So many sequences that all kernels come up: those of a software adapter depend on how many rows there are, at most.
-/// With two, beams have the rows of each.
+/// So many sequences that all kernels come up: some depend on how many rows there are, at most. With two, beams have the
+/// rows of each.
 fn sizes(software: bool) -> Vec<usize> {
-    let mut all = if software { LANE_ROWS.map(|rows| rows as usize).to_vec() } else { vec![1] };
-    all.extend(software.then_some(2));
-    all
+    match software {
+        true => LANE_ROWS.map(|rows| rows as usize).into_iter().chain([2]).collect(),
+        false => (0..=12).map(|doublings| 1 << doublings).collect(),
+    }
 }
 
 /// Sequences of one token, which any model knows.

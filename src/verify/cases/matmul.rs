@@ -1,6 +1,6 @@
 use super::{Case, ROOM, SIZES, matrix, pairwise};
 use crate::graph::step::Step;
-use crate::kernel::{Batch, Layout, Matmul, View};
+use crate::kernel::{Batch, Layout, Matmul, Role, View};
 use crate::model::arch::Activation::{Gelu, GeluTanh, None as Plain, Relu, Silu, Tanh};
 use crate::weights::DType::{BF16, F16, F32};
 
@@ -17,9 +17,19 @@ pub(super) fn cases() -> Vec<Case> {
     for (m, n, k) in [(33, 68, 36), (5, 65, 64), (1, 132, 260)] {
         cases.push(Case::rows(format!("{m}x{n}x{k}"), plain(m, n, k)));
     }
+    // Enough columns for higher tiles; in whole quads and not.
+    for (m, n, k) in [(37, 1537, 65), (40, 1540, 36), (65, 3073, 35), (65, 3076, 36)] {
+        cases.push(Case::rows(format!("{m}x{n}x{k}"), plain(m, n, k)).large());
+    }
     let (m, n, k) = (33, 68, 36);
     let all = Matmul { bias: Some(matrix(1, n)), residual: Some(matrix(m, n)), act: Gelu, ..plain(m, n, k) };
     cases.push(Case::rows(format!("{m}x{n}x{k} with bias and residual"), all));
+    // Rows that share what is read of w.
+    for (dtype, m, n, k) in [(F16, 4, 68, 36), (F32, 5, 2049, 33), (BF16, 6, 67, 520)] {
+        let w = View::dense(n, k, dtype);
+        let op = Matmul { w, residual: Some(matrix(m, n)), role: Role::Decode, ..plain(m, n, k) };
+        cases.push(Case::rows(format!("{m}x{n}x{k} {dtype}, decoding"), op));
+    }
     cases.extend(options());
     cases.extend(batches());
     cases.push(Case::many(plain(ROOM, 2, 3)));
@@ -42,11 +52,12 @@ fn plain(m: usize, n: usize, k: usize) -> Matmul<View> {
     Matmul::new(matrix(m, k), matrix(n, k), matrix(m, n))
 }
 
-/// Activations, weight types, layouts, bias, residual and rows, in pairs.
+/// Activations, weight types, layouts, bias, residual, rows and whole quads, in pairs.
 fn options() -> impl Iterator<Item = Case> {
     const ACTS: [crate::model::arch::Activation; 6] = [Plain, Relu, Gelu, GeluTanh, Silu, Tanh];
-    pairwise(&[6, 3, 2, 2, 2, 4]).into_iter().map(|row| {
-        let (m, n, k) = ([1, 3, 5, 19][row[5]], 67, 33);
+    pairwise(&[6, 3, 2, 2, 2, 3, 2]).into_iter().map(|row| {
+        let (n, k) = [(67, 33), (68, 36)][row[6]];
+        let m = [1, 5, 19][row[5]];
         let (act, dtype, kn) = (ACTS[row[0]], [F32, F16, BF16][row[1]], row[2] == 1);
         let w = if kn { View::dense(k, n, dtype) } else { View::dense(n, k, dtype) };
         let op = Matmul {
@@ -57,17 +68,19 @@ fn options() -> impl Iterator<Item = Case> {
             layout: if kn { Layout::Kn } else { Layout::Nk },
             ..plain(m, n, k)
         };
-        let name = format!("{act:?} {dtype} {:?} bias {} residual {} rows {m}", op.layout, row[3], row[4]);
-        Case::rows(name, op).odd()
+        let name = format!("{act:?} {dtype} {:?} bias {} residual {} {m}x{n}x{k}", op.layout, row[3], row[4]);
+        let case = Case::rows(name, op);
+        if row[6] == 0 { case.odd() } else { case }
     })
 }
 
-fn batches() -> [Case; 4] {
+fn batches() -> [Case; 5] {
     let (m, n, k) = (7, 66, 13);
     let batch = |x, w, y| Batch { count: 3, x, w, y };
     let scores = Matmul { batch: batch(m * k, n * k, m * n), ..plain(m, n, k) };
     let (tall, wide) = (64, 128);
     let whole = Matmul { batch: batch(tall * k, wide * k, tall * wide), ..plain(tall, wide, k) };
+    let quads = Matmul { batch: batch(tall * 36, wide * 36, tall * wide), ..plain(tall, wide, 36) };
     let shared = Matmul { batch: batch(m * k, 0, m * n), ..plain(m, n, k) };
     // Heads side by side in a row, as attention without a fused kernel has them.
     let heads = Matmul {
@@ -80,6 +93,7 @@ fn batches() -> [Case; 4] {
     [
         Case::rows("three products", scores),
         Case::rows("three products of whole tiles", whole),
+        Case::rows("three products of whole quads", quads),
         Case::rows("three products of one weight", shared),
         Case::rows("three products of interleaved heads", heads),
     ]

@@ -78,7 +78,7 @@ pub fn run(device: &device::Args, args: Args) -> Result<ExitCode, Failure> {
     };
     table.printed?;
     if !args.json {
-        print(&summary(&rows))?;
+        print(&summary(&rows, gpu.caps().cpu))?;
     }
     if let Some(path) = &args.save {
         let lines = rows.iter().map(json).collect::<Result<String, _>>()?;
@@ -162,12 +162,17 @@ fn columns(name: &str, [ms, min, spread, gflops, gbps, share, plain]: &[String; 
 }
 
 /// What encoders and prompts take beside what their matmuls would take at the rate of a large one, measured in the same
-/// run, and what a token takes beside the matmuls of its step.
-fn summary(rows: &[Row]) -> String {
+/// run, and what a token takes beside the matmuls of its step. A software adapter's times are also told as they would be on
+/// a processor of a certain speed.
+fn summary(rows: &[Row], software: bool) -> String {
     const RATE: &str = "matmul/f32/1024x1024x1024";
     let find = |name: &str| rows.iter().find(|row| row.name == name);
     let Some(ceiling) = find("ceiling/fma").and_then(|row| row.gflops) else { return String::new() };
     let rate = find(RATE).and_then(|row| row.gflops);
+    let scaled = |value: f64, unit: &str| match software {
+        true => format!("; {value:.1} {unit} if the FMA ceiling were 120 GFLOP/s"),
+        false => String::new(),
+    };
     let mut text = String::new();
     for item in items() {
         let Some((row, ms)) = find(item.name()).and_then(|row| Some((row, row.min?))) else { continue };
@@ -188,7 +193,7 @@ fn summary(rows: &[Row]) -> String {
         if let Some(matvecs) = row.matvecs {
             text += &format!(", {:.2} times its matmuls alone ({matvecs:.2} ms)", ms / matvecs);
         }
-        text += &format!("; {:.1} tokens/s if the FMA ceiling were 120 GFLOP/s\n", tokens * 120.0 / ceiling);
+        text += &format!("{}\n", scaled(tokens * 120.0 / ceiling, "tokens/s"));
     }
     text
 }

@@ -13,7 +13,7 @@ use crate::output::{Failure, print};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   wgformer wgsl
-  wgformer wgsl matmul/baseline/f32
+  wgformer wgsl matmul/baseline/rows-16+f32
   wgformer wgsl softmax             (lists the names that contain it)
   wgformer wgsl --output sources    (writes all of them, BODY.TIER.VARIANT.wgsl)
 

@@ -19,7 +19,7 @@ fn one_line_and_no_noise() {
         let error = String::from_utf8(out.stderr).expect("UTF-8");
         assert!(out.status.success(), "{error}");
         assert!(error.starts_with(says) && error.lines().count() == 1, "{args:?}: {error}");
-        assert!(String::from_utf8(out.stdout).expect("UTF-8").contains("matmul/baseline/f32"), "{args:?}");
+        assert!(String::from_utf8(out.stdout).expect("UTF-8").contains("matmul/baseline/rows-16+f32"), "{args:?}");
     }
 }
 
@@ -27,7 +27,7 @@ fn one_line_and_no_noise() {
 #[test]
 fn the_example_of_wgsl_works() {
     let out = Command::new(env!("CARGO_BIN_EXE_wgformer"))
-        .args(["--quiet", "--device", "cpu", "wgsl", "matmul/baseline/f32"])
+        .args(["--quiet", "--device", "cpu", "wgsl", "matmul/baseline/rows-16+f32"])
         .output()
         .expect("the binary starts");
     let source = String::from_utf8(out.stdout).expect("UTF-8");

@@ -19,7 +19,7 @@ pub struct Linked {
 }
 
 impl Spec {
-    /// `BODY/TIER/VARIANT`, such as `matmul/baseline/f32+gelu+bias`: the variant lists what the key departs in from its
+    /// `BODY/TIER/VARIANT`, such as `matmul/baseline/rows-16+f32+gelu+bias`: the variant lists what the key departs in from its
     /// plainest form, so that a field added to a key shows here by itself.
     pub fn name(&self) -> String {
         let key = format!("{self:?}");
@@ -108,7 +108,7 @@ mod tests {
                 let known = *sources.entry(name.clone()).or_insert(spec);
                 assert_eq!(known.source(), spec.source(), "{name} names {known:?} and {spec:?}");
             }
-            assert!(sources.keys().any(|name| name.starts_with("matmul/baseline/f32")), "{:?}", sources.keys());
+            assert!(sources.keys().any(|name| name.starts_with("matmul/baseline/rows-16+f32")), "{:?}", sources.keys());
         }
     }
 

@@ -28,9 +28,9 @@ impl std::fmt::Display for Tier {
 /// How a workgroup adds up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reduce {
-    /// A tree over workgroup memory, 64 invocations.
+    /// A tree over workgroup memory; 64 invocations, more where rows are wide.
     Workgroup,
-    /// Subgroups, then workgroup memory; 64 invocations.
+    /// Subgroups, then workgroup memory; as many.
     Subgroup,
     /// The workgroup is one subgroup of this width.
     Lanes(u32),
@@ -56,9 +56,14 @@ impl Reduce {
     }
 
     pub(crate) fn link(self, link: Link) -> Link {
+        self.link_wide(link, 64)
+    }
+
+    /// As [`Self::link`], with so many invocations a workgroup where it is not one subgroup.
+    pub(crate) fn link_wide(self, link: Link, group: u32) -> Link {
         let (part, size) = match self {
-            Self::Workgroup => ("parts/reduce_workgroup", 64),
-            Self::Subgroup => ("parts/reduce_subgroup", 64),
+            Self::Workgroup => ("parts/reduce_workgroup", group),
+            Self::Subgroup => ("parts/reduce_subgroup", group),
             Self::Lanes(width) => ("parts/reduce_lanes", width),
         };
         link.part(part).number("WG", size)

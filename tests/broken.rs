@@ -97,7 +97,7 @@ const BREAKS: &[Break] = &[
     broken("qkv", "qkv", "a * cosine - b * sine", "a * cosine + b * sine", "heads of 59"),
     broken("qkv", "qkv", "c.positions - 1u", "c.positions - 2u", "heads of 59"),
     broken("qkv", "qkv", "let is_query = head < c.heads", "let is_query = head <= c.heads", "heads of 59"),
-    broken("qkv", "qkv", "Q_NORM && is_query", "Q_NORM && !is_query", "heads of 59"),
+    broken("qkv", "qkv", "Q_NORM && head.is_query", "Q_NORM && !head.is_query", "heads of 59"),
     broken("qkv", "qkv", "min(step[step[H_SLOTS] + row]", "min(1u + step[step[H_SLOTS] + row]", "heads of 59"),
 
     broken("pool", "pool", "i < span.len", "i + 1u < span.len", "Mean normalize false"),

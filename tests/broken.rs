@@ -100,10 +100,11 @@ const BREAKS: &[Break] = &[
     broken("qkv", "qkv", "Q_NORM && head.is_query", "Q_NORM && !head.is_query", "heads of 59"),
     broken("qkv", "qkv", "min(step[step[H_SLOTS] + row]", "min(1u + step[step[H_SLOTS] + row]", "heads of 59"),
 
-    broken("pool", "pool", "i < span.len", "i + 1u < span.len", "Mean normalize false"),
-    broken("pool", "pool", "value / f32(span.len)", "value", "Mean normalize false"),
+    broken("pool", "pool", "token < span.len", "token + 1u < span.len", "Mean normalize false"),
+    broken("pool", "pool", "value / f32(max(span.len, 1u))", "value", "Mean normalize false"),
     broken("pool", "pool", "if (NORMALIZE)", "if (!NORMALIZE)", "Mean normalize false"),
-    broken("pool", "pool", "span.len - 1u", "span.len - 2u", "Last normalize false"),
+    broken("pool", "pool", "lane * COLUMNS +", "(lane - 1u) * COLUMNS +", "Max normalize false"),
+    broken("pool", "pool", "span.len - 1u", "max(span.len, 2u) - 2u", "Last normalize false"),
 
     broken("argmax", "argmax", "max(first, -f32(at))", "min(first, -f32(at))", "59 columns"),
     broken("argmax", "argmax", " || is_nan(value)", "", "the first NaN"),

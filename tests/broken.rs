@@ -89,8 +89,8 @@ const BREAKS: &[Break] = &[
     broken("embed", "embed", " + row / 4u % WG", "", "59 columns"),
     broken("embed", "embed", ", j % PER_TEXEL)", ", 0u)", "59 columns"),
 
-    broken("gate", "gate", "activate(x[x0 + j])", "x[x0 + j]", "59 columns"),
-    broken("gate", "gate", "x[x0 + c.cols + j]", "x[x0 + c.cols + j - 1u]", "59 columns"),
+    broken("gate", "gate", "activate(a[0u])", "a[0u]", "59 columns"),
+    broken("gate", "gate", "x[x0 + c.cols + min(", "x[x0 + c.cols - 1u + min(", "59 columns"),
     broken("gate", "gate", "min(c.cols, first", "min(c.cols - 1u, first", "59 columns"),
     broken("gate", "gate", "x < 0.0);", "x > 0.0);", "Relu, x around 3"),
 

@@ -70,10 +70,47 @@ impl Reduce {
     }
 }
 
-/// Workgroup sizes of ops without reductions, best first: a software adapter's subgroup, or 64.
-pub(super) fn widths(caps: &crate::gpu::Caps) -> [(u32, Choice); 2] {
-    let lanes = caps.lanes();
-    [(*lanes.as_ref().unwrap_or(&8), lanes.map(|_| ())), (64, Ok(()))]
+/// How an op without reductions goes through the columns of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Columns {
+    /// A software adapter's subgroup of this width.
+    Lanes(u32),
+    /// A GPU's workgroup.
+    Workgroup,
+}
+
+impl Columns {
+    /// Best first on the device that has both.
+    pub fn choices(caps: &crate::gpu::Caps) -> [(Self, Choice); 2] {
+        let lanes = caps.lanes();
+        [(Self::Lanes(*lanes.as_ref().unwrap_or(&8)), lanes.map(|_| ())), (Self::Workgroup, Ok(()))]
+    }
+
+    pub fn tier(self) -> Tier {
+        match self {
+            Self::Lanes(_) => Tier::Software,
+            Self::Workgroup => Tier::Baseline,
+        }
+    }
+
+    /// Invocations, elements that each has on their way at a time, elements of a workgroup: all at once on a GPU, where
+    /// memory is far.
+    fn numbers(self) -> [u32; 3] {
+        match self {
+            Self::Lanes(width) => [width, 1, 256],
+            Self::Workgroup => [128, 4, 512],
+        }
+    }
+
+    /// Workgroups for a row.
+    pub fn times(self, cols: u32) -> u32 {
+        cols.div_ceil(self.numbers()[2])
+    }
+
+    pub fn link(self, link: Link) -> Link {
+        let [width, ahead, elements] = self.numbers();
+        link.number("WG", width).number("AHEAD", ahead).number("ELEMENTS", elements)
+    }
 }
 
 /// Whether this device can run a kernel, or why it cannot.

@@ -25,7 +25,7 @@ macro_rules! shaders {
     };
 }
 shaders! {
-    "argmax" "attention" "attention_lanes" "attention_row" "attention_row_lanes" "embed" "gate" "matmul" "matmul_lanes" "matvec" "norm" "norm_lanes" "pool" "qkv" "softmax" "topk"
+    "argmax" "attention" "attention_lanes" "attention_row" "attention_row_lanes" "embed" "gate" "matmul" "matmul_lanes" "matvec" "norm" "norm_lanes" "pool" "qkv" "softmax" "softmax_lanes" "topk"
     "bench/copy" "bench/fma_scalar" "bench/fma_vec4" "bench/read_buffer" "bench/read_texture"
     "bench/plain_argmax" "bench/plain_attention" "bench/plain_embed" "bench/plain_gate" "bench/plain_matmul"
     "bench/plain_norm" "bench/plain_pool" "bench/plain_qkv" "bench/plain_softmax" "bench/plain_topk"

@@ -53,9 +53,9 @@ fn variant(field: &str) -> Option<String> {
             Some(format!("rows-{}", body.rsplit("rows: ").next()?.trim_end_matches([' ', '}'])))
         }
         // Told by the body and the tier, or the plainest form.
-        ("body" | "reduce" | "columns", _) | (_, "false" | "none" | "scalar" | "dot" | "own") => None,
+        ("body" | "reduce" | "columns", _) | (_, "false" | "none" | "scalar" | "dot" | "own" | "narrow") => None,
         (_, "true") => Some(key.into()),
-        ("weight" | "act" | "mode" | "similarity", _) => Some(inner),
+        ("weight" | "act" | "mode" | "similarity" | "width", _) => Some(inner),
         _ => Some(format!("{key}-{inner}")),
     }
 }

@@ -70,6 +70,44 @@ impl Reduce {
     }
 }
 
+/// Rows by their width, which alone decides how many invocations of a GPU's workgroup go through one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Width {
+    /// Up to 256 columns, 64 invocations; every row where a workgroup is one subgroup.
+    Narrow,
+    /// Up to 512 columns, 128 invocations.
+    Middle,
+    /// Up to 1024 columns, 256 invocations.
+    Wide,
+    /// More than 256 invocations hold.
+    Long,
+}
+
+impl Width {
+    /// Elements that an invocation has on their way at a time.
+    const HELD: u32 = 4;
+
+    pub fn of(reduce: Reduce, cols: usize) -> Self {
+        match cols {
+            _ if reduce.tier() == Tier::Software => Self::Narrow,
+            0..=256 => Self::Narrow,
+            257..=512 => Self::Middle,
+            513..=1024 => Self::Wide,
+            _ => Self::Long,
+        }
+    }
+
+    /// `HELD`, and whether a workgroup holds the `WHOLE` row.
+    pub fn link(self, reduce: Reduce, link: Link) -> Link {
+        let group = match self {
+            Self::Narrow => 64,
+            Self::Middle => 128,
+            Self::Wide | Self::Long => 256,
+        };
+        reduce.link_wide(link, group).number("HELD", Self::HELD).flag("WHOLE", self != Self::Long)
+    }
+}
+
 /// How an op without reductions goes through the columns of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Columns {

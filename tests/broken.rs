@@ -111,15 +111,16 @@ const BREAKS: &[Break] = &[
     broken("pool", "pool", "lane * COLUMNS +", "(lane - 1u) * COLUMNS +", "Max normalize false"),
     broken("pool", "pool", "span.len - 1u", "max(span.len, 2u) - 2u", "Last normalize false"),
 
-    broken("argmax", "argmax", "max(first, -f32(at))", "min(first, -f32(at))", "59 columns"),
-    broken("argmax", "argmax", " || is_nan(value)", "", "the first NaN"),
-    broken("argmax", "argmax", "value == top", "value != top", "59 columns"),
-    broken("argmax", "argmax", "WG, c.cols - 1u)]", "WG, c.cols - 2u)]", "the last column"),
+    broken("argmax", "argmax", "rank > best.x", "rank < best.x", "59 columns"),
+    broken("argmax", "argmax", "rank > best.x", "rank >= best.x", "all equal"),
+    broken("argmax", "argmax", "0xffffffffu, size > 0x7f800000u", "0u, size > 0x7f800000u", "the first NaN"),
+    broken("argmax", "argmax", "b.y < a.y", "b.y > a.y", "the first of equals"),
+    broken("argmax", "argmax", "WG, c.cols - 1u)", "WG, c.cols - 2u)", "the last column"),
 
-    broken("topk", "topk", "value == taken && j > column", "value == taken && j >= column", "5 of"),
-    broken("topk", "topk", "reduce_column(top, column, next, in);", "f32(id);", "128 of 3000"),
+    broken("topk", "topk", "== taken.x && j > taken.y", "== taken.x && j >= taken.y", "5 of"),
+    broken("topk", "topk", "found = reduce_best(found, in);", "", "128 of 3000"),
     broken("topk", "topk", "j < end; j += WG * WG", "j + WG < end; j += WG * WG", "128 of 3000"),
-    broken("topk", "topk", "return !is_nan(value) || j > column;", "return !is_nan(value);", "NaNs in their order"),
+    broken("topk", "topk", "== taken.x && j > taken.y", "== taken.x && j < 0u", "NaNs in their order"),
     broken("topk", "topk", "peak + log(sum)", "log(sum)", "97 columns"),
     broken("topk", "topk", "(c.scale * x[x0 + min(j,", "(x[x0 + min(j,", "scale 4"),
 ];

@@ -68,6 +68,16 @@ impl Reduce {
         };
         link.part(part).number("WG", size)
     }
+
+    /// `reduce_best`, beside what [`Self::link`] brings.
+    pub(crate) fn link_best(self, link: Link) -> Link {
+        let part = match self {
+            Self::Workgroup => "parts/best_workgroup",
+            Self::Subgroup => "parts/best_subgroup",
+            Self::Lanes(_) => "parts/best_lanes",
+        };
+        link.part("parts/rank").part(part)
+    }
 }
 
 /// Rows by their width, which alone decides how many invocations of a GPU's workgroup go through one.

@@ -1,6 +1,8 @@
-// The column of each row's greatest element, a workgroup for each row: the maximum, then the first column that has it.
-// A NaN counts as the greatest. A turn of a loop takes four columns: Mesa's software driver ends all loops of an invocation
-// after 65,535 turns, and vocabularies are wide.
+// The column of each row's greatest element, a workgroup for each row, which reads it once: every invocation finds the
+// first best of its own columns, then all of them the first best of those. A NaN counts as the greatest.
+//
+// An invocation has AHEAD columns on their way at a time. That is 4 at least, since Mesa's software driver ends all loops
+// of an invocation after 65,535 turns, and vocabularies are wide.
 @group(0) @binding(2) var<storage, read> x: array<f32>;          // [R, C]
 @group(0) @binding(3) var<storage, read_write> ids: array<u32>;  // [R]
 
@@ -9,23 +11,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let row = linear_group(group, groups);
     if (row >= row_count()) { return; }
     let x0 = c.x_offset + row * c.x_stride;
-    // Not NEG_LARGE: a row may hold nothing but less.
-    var top = x[x0 + min(in.local, c.cols - 1u)];
-    for (var j = in.local; j < c.cols; j += 4u * WG) {
-        for (var e = 0u; e < 4u; e++) { // unroll
-            top = max_nan(top, x[x0 + min(j + e * WG, c.cols - 1u)]);
+    var best = NOTHING;
+    for (var j = in.local; j < c.cols; j += AHEAD * WG) {
+        for (var e = 0u; e < AHEAD; e++) { // unroll
+            let column = min(j + e * WG, c.cols - 1u);
+            let rank = rank_of(x[x0 + column]);
+            best = select(best, vec2u(rank, column), rank > best.x);
         }
     }
-    top = reduce_max(top, in);
-    // Columns count below 2^24, so they are exact in f32; the first is the greatest of their negatives.
-    var first = NEG_LARGE;
-    for (var j = in.local; j < c.cols; j += 4u * WG) {
-        for (var e = 0u; e < 4u; e++) { // unroll
-            let at = min(j + e * WG, c.cols - 1u);
-            let value = x[x0 + at];
-            if (value == top || is_nan(value)) { first = max(first, -f32(at)); }
-        }
-    }
-    first = reduce_max(first, in);
-    if (in.local == 0u) { ids[c.y_offset + row * c.y_stride] = u32(-first); }
+    best = reduce_best(best, in);
+    if (in.local == 0u) { ids[c.y_offset + row * c.y_stride] = best.y; }
 }

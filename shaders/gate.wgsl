@@ -1,4 +1,5 @@
-// y = act(first half of x) * second half, ELEMENTS columns of a row for each workgroup.
+// y = act(first half of x) * second half, ELEMENTS columns of a row for each workgroup; an invocation has AHEAD of them on
+// their way at a time.
 @group(0) @binding(2) var<storage, read> x: array<f32>;        // [R, 2C]
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;  // [R, C]
 
@@ -15,7 +16,17 @@ fn main(
     let first = g % tiles * ELEMENTS;
     let end = min(c.cols, first + ELEMENTS);
     let x0 = c.x_offset + row * c.x_stride;
-    for (var j = first + local; j < end; j += WG) {
-        y[c.y_offset + row * c.y_stride + j] = activate(x[x0 + j]) * x[x0 + c.cols + j];
+    let y0 = c.y_offset + row * c.y_stride;
+    for (var j = first + local; j < end; j += AHEAD * WG) {
+        // All loads stand before the first store, since a compiler cannot tell that none of them reads what that writes.
+        var a: array<f32, AHEAD>;
+        var b: array<f32, AHEAD>;
+        for (var e = 0u; e < AHEAD; e++) { // unroll
+            a[e] = x[x0 + min(j + e * WG, end - 1u)];
+            b[e] = x[x0 + c.cols + min(j + e * WG, end - 1u)];
+        }
+        for (var e = 0u; e < AHEAD; e++) { // unroll
+            if (j + e * WG < end) { y[y0 + j + e * WG] = activate(a[e]) * b[e]; }
+        }
     }
 }

@@ -1,7 +1,16 @@
-// y = softmax(scale * x), a workgroup for each row: its maximum, the sum of exp(scale * x - maximum), the quotients.
-// A turn of a loop takes four columns: see argmax.wgsl.
+// y = softmax(scale * x), a workgroup for each row: its maximum, the sum of exp(scale * x - maximum), the quotients. An
+// invocation has HELD columns on their way at a time; if WHOLE they are all of its own, and the row is read once.
 @group(0) @binding(2) var<storage, read> x: array<f32>;        // [R, C]
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;  // [R, C]
+
+// scale * x from column j on by steps of WG; past the last one that counts, that one again.
+fn scores(row: u32, j: u32, count: u32) -> array<f32, HELD> {
+    var held: array<f32, HELD>;
+    for (var e = 0u; e < HELD; e++) { // unroll
+        held[e] = c.scale * x[c.x_offset + row * c.x_stride + min(j + e * WG, max(count, 1u) - 1u)];
+    }
+    return held;
+}
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, in: Invocation) {
@@ -11,29 +20,33 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     if (CAUSAL) {
         count = min(count, c.cols - c.causal + row % c.causal + 1u);
     }
-    let x0 = c.x_offset + row * c.x_stride;
+    // Where the loops over j end: if WHOLE, each has one turn.
+    let end = select(count, WG, WHOLE);
+    var held: array<f32, HELD>;
     var top = NEG_LARGE;
-    for (var j = in.local; j < count; j += 4u * WG) {
-        for (var e = 0u; e < 4u; e++) { // unroll
-            top = max_nan(top, c.scale * x[x0 + min(j + e * WG, count - 1u)]);
+    for (var j = in.local; j < end; j += HELD * WG) {
+        held = scores(row, j, count);
+        for (var e = 0u; e < HELD; e++) { // unroll
+            top = max_nan(top, held[e]);
         }
     }
     top = reduce_max(top, in);
     var sum = 0.0;
-    for (var j = in.local; j < count; j += 4u * WG) {
-        for (var e = 0u; e < 4u; e++) { // unroll
-            let at = j + e * WG;
-            sum += select(0.0, exp(c.scale * x[x0 + min(at, count - 1u)] - top), at < count);
+    for (var j = in.local; j < end; j += HELD * WG) {
+        if (!WHOLE) { held = scores(row, j, count); }
+        for (var e = 0u; e < HELD; e++) { // unroll
+            held[e] = select(0.0, exp(held[e] - top), j + e * WG < count);
+            sum += held[e];
         }
     }
     sum = reduce_sum(sum, in);
-    let y0 = c.y_offset + row * c.y_stride;
-    for (var j = in.local; j < c.cols; j += 4u * WG) {
-        for (var e = 0u; e < 4u; e++) { // unroll
+    for (var j = in.local; j < select(c.cols, WG, WHOLE); j += HELD * WG) {
+        if (!WHOLE) { held = scores(row, j, count); }
+        for (var e = 0u; e < HELD; e++) { // unroll
             let at = j + e * WG;
             var p = 0.0;
-            if (at < count) { p = exp(c.scale * x[x0 + at] - top) / sum; }
-            if (at < c.cols) { y[y0 + at] = p; }
+            if (at < count) { p = select(exp(held[e] - top), held[e], WHOLE) / sum; }
+            if (at < c.cols) { y[c.y_offset + row * c.y_stride + at] = p; }
         }
     }
 }

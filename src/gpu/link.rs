@@ -25,13 +25,13 @@ macro_rules! shaders {
     };
 }
 shaders! {
-    "argmax" "attention" "attention_lanes" "attention_row" "attention_row_lanes" "embed" "gate" "matmul" "matmul_lanes" "matvec" "norm" "norm_lanes" "pool" "qkv" "softmax" "topk"
+    "argmax" "attention" "attention_lanes" "attention_row" "attention_row_lanes" "embed" "gate" "matmul" "matmul_lanes" "matvec" "norm" "norm_lanes" "pool" "qkv" "softmax" "softmax_lanes" "topk"
     "bench/copy" "bench/fma_scalar" "bench/fma_vec4" "bench/read_buffer" "bench/read_texture"
     "bench/plain_argmax" "bench/plain_attention" "bench/plain_embed" "bench/plain_gate" "bench/plain_matmul"
     "bench/plain_norm" "bench/plain_pool" "bench/plain_qkv" "bench/plain_softmax" "bench/plain_topk"
-    "parts/activation" "parts/column_kn" "parts/column_nk" "parts/keys_memory" "parts/keys_own" "parts/keys_table" "parts/mask" "parts/numeric" "parts/packed_row"
+    "parts/activation" "parts/best_lanes" "parts/best_subgroup" "parts/best_workgroup" "parts/column_kn" "parts/column_nk" "parts/keys_memory" "parts/keys_own" "parts/keys_table" "parts/mask" "parts/numeric" "parts/packed_row"
     "parts/reduce_lanes" "parts/reduce_subgroup" "parts/reduce_workgroup"
-    "parts/score_cosine" "parts/score_dot" "parts/power" "parts/rows" "parts/share" "parts/step" "parts/texel_bf16" "parts/texel_f16" "parts/texel_f32" "parts/tile" "parts/weight" "parts/window"
+    "parts/score_cosine" "parts/score_dot" "parts/power" "parts/rank" "parts/rows" "parts/share" "parts/step" "parts/texel_bf16" "parts/texel_f16" "parts/texel_f32" "parts/tile" "parts/weight" "parts/window"
 }
 
 /// The text of one of [`FILES`].

@@ -32,6 +32,9 @@ pub struct Spec {
     reduce: Reduce,
 }
 
+/// Elements that an invocation has on their way at a time on a GPU.
+const AHEAD: u32 = 16;
+
 constants! {
     Constants { rows_at: u32, cols: u32, x_offset: u32, x_stride: u32, y_offset: u32, y_stride: u32, }
 }
@@ -42,7 +45,8 @@ impl Spec {
     }
 
     pub(super) fn link(&self) -> Link {
-        self.reduce.link(Link::new("argmax", Constants::WGSL))
+        let link = self.reduce.link_wide(Link::new("argmax", Constants::WGSL), 256);
+        self.reduce.link_best(link).number("AHEAD", if self.tier() == Tier::Software { 4 } else { AHEAD })
     }
 }
 

@@ -55,9 +55,9 @@ fn variant(field: &str) -> Option<String> {
             Some(sizes.map(|(key, number)| format!("{key}-{number}")).collect::<Vec<_>>().join("+"))
         }
         // Told by the body and the tier, or the plainest form.
-        ("body" | "reduce" | "width", _) | (_, "false" | "none" | "scalar" | "dot" | "own") => None,
+        ("body" | "reduce" | "columns", _) | (_, "false" | "none" | "scalar" | "dot" | "own" | "narrow") => None,
         (_, "true") => Some(key.into()),
-        ("weight" | "act" | "mode" | "similarity", _) => Some(inner),
+        ("weight" | "act" | "mode" | "similarity" | "width", _) => Some(inner),
         _ => Some(format!("{key}-{inner}")),
     }
 }

@@ -1,5 +1,6 @@
 //! Ids to rows.
 
+use super::spec::Columns;
 use super::{Candidate, Checker, Choice, Dispatch, Layout, Tier, View, Work};
 use crate::Result;
 use crate::gpu::link::Link;
@@ -51,7 +52,7 @@ pub struct Spec {
     word: DType,
     position: Option<DType>,
     kind: Option<DType>,
-    width: u32,
+    columns: Columns,
     packed: bool,
 }
 
@@ -63,12 +64,9 @@ constants! {
     }
 }
 
-/// Elements of one workgroup.
-const ELEMENTS: u32 = 256;
-
 impl Spec {
     pub(super) fn tier(&self) -> Tier {
-        if self.width == 64 { Tier::Baseline } else { Tier::Software }
+        self.columns.tier()
     }
 
     pub(super) fn texture(&self) -> Option<wgpu::TextureFormat> {
@@ -76,16 +74,13 @@ impl Spec {
     }
 
     pub(super) fn link(&self) -> Link {
-        let link = Link::new("embed", Constants::WGSL);
+        let link = self.columns.link(Link::new("embed", Constants::WGSL));
         let read = "fn word_row(row: u32) -> u32 { return c.w_offset + row * c.w_stride; }\nfn word_of(row: u32, j: u32) -> f32 { return word_at(row + j); }";
         let link = match self.packed {
             true => link.packed_rows(3, self.word),
             false => link.weight("word", 3, self.word).line(read),
         };
-        link.optional_weight("position", 4, self.position)
-            .optional_weight("kind", 5, self.kind)
-            .number("WG", self.width)
-            .number("ELEMENTS", ELEMENTS)
+        link.optional_weight("position", 4, self.position).optional_weight("kind", 5, self.kind)
     }
 }
 
@@ -118,7 +113,7 @@ impl Embed<View> {
     pub(super) fn candidates(&self, caps: &Caps) -> Vec<Candidate> {
         let dtype = |view: &Option<View>| view.map(|v| v.dtype);
         let (position, kind) = (dtype(&self.position), dtype(&self.kind));
-        let spec = |width, packed| Spec { word: self.word.dtype, position, kind, width, packed };
+        let spec = |columns, packed| Spec { word: self.word.dtype, position, kind, columns, packed };
         let plain = |choice: Choice| match self.layout {
             Layout::Packed => Err("the table is packed into a texture".into()),
             _ => choice,
@@ -127,13 +122,13 @@ impl Embed<View> {
             Layout::Packed => packed_fits(caps, self.word.rows, self.word.cols, self.word.dtype),
             _ => caps.lanes().and(Err("the table is not packed".into())),
         };
-        let widths = super::spec::widths(caps);
-        let first = Candidate::new(spec(widths[0].0, true), packed);
-        let rest = widths.map(|(width, choice)| Candidate::new(spec(width, false), plain(choice)));
+        let all = Columns::choices(caps);
+        let first = Candidate::new(spec(all[0].0, true), packed);
+        let rest = all.map(|(columns, choice)| Candidate::new(spec(columns, false), plain(choice)));
         [first].into_iter().chain(rest).collect()
     }
 
-    pub(super) fn dispatch(&self, _: &super::Spec, domain: Domain) -> Dispatch {
+    pub(super) fn dispatch(&self, spec: &super::Spec, domain: Domain) -> Dispatch {
         let at = |view: &Option<View>| view.map_or([0; 2], |v| v.words());
         let ([i_offset, i_stride], [w_offset, w_stride]) = (self.ids.words(), self.word.words());
         let ([p_offset, p_stride], [k_offset, k_stride]) = (at(&self.position), at(&self.kind));
@@ -159,6 +154,7 @@ impl Embed<View> {
             kinds: self.kind.map_or(1, |v| v.rows as u32),
             scale: self.scale,
         };
-        Dispatch::new(&constants, Work::Rows { domain, per: 1, times: cols.div_ceil(ELEMENTS) })
+        let super::Spec::Embed(spec) = spec else { return Dispatch::default() };
+        Dispatch::new(&constants, Work::Rows { domain, per: 1, times: spec.columns.times(cols) })
     }
 }

@@ -1,5 +1,6 @@
 //! Gated activations.
 
+use super::spec::Columns;
 use super::{Candidate, Checker, Dispatch, Tier, View, Work};
 use crate::Result;
 use crate::gpu::Caps;
@@ -31,25 +32,20 @@ op! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Spec {
     act: Activation,
-    /// Invocations a workgroup: a software adapter's subgroup, or 64.
-    width: u32,
+    columns: Columns,
 }
 
 constants! {
     Constants { rows_at: u32, cols: u32, x_offset: u32, x_stride: u32, y_offset: u32, y_stride: u32, }
 }
 
-/// Elements of one workgroup.
-const ELEMENTS: u32 = 256;
-
 impl Spec {
     pub(super) fn tier(&self) -> Tier {
-        if self.width == 64 { Tier::Baseline } else { Tier::Software }
+        self.columns.tier()
     }
 
     pub(super) fn link(&self) -> Link {
-        let link = Link::new("gate", Constants::WGSL).number("WG", self.width).number("ELEMENTS", ELEMENTS);
-        link.activation(self.act)
+        self.columns.link(Link::new("gate", Constants::WGSL)).activation(self.act)
     }
 }
 
@@ -62,13 +58,14 @@ impl Gate<View> {
     }
 
     pub(super) fn candidates(&self, caps: &Caps) -> Vec<Candidate> {
-        super::spec::widths(caps).map(|(width, choice)| Candidate::new(Spec { act: self.act, width }, choice)).into()
+        Columns::choices(caps).map(|(columns, choice)| Candidate::new(Spec { act: self.act, columns }, choice)).into()
     }
 
-    pub(super) fn dispatch(&self, _: &super::Spec, domain: Domain) -> Dispatch {
+    pub(super) fn dispatch(&self, spec: &super::Spec, domain: Domain) -> Dispatch {
         let ([x_offset, x_stride], [y_offset, y_stride]) = (self.x.words(), self.y.words());
         let cols = self.y.cols as u32;
         let constants = Constants { rows_at: domain.word(), cols, x_offset, x_stride, y_offset, y_stride };
-        Dispatch::new(&constants, Work::Rows { domain, per: 1, times: cols.div_ceil(ELEMENTS) })
+        let super::Spec::Gate(spec) = spec else { return Dispatch::default() };
+        Dispatch::new(&constants, Work::Rows { domain, per: 1, times: spec.columns.times(cols) })
     }
 }

@@ -1,5 +1,6 @@
 //! Layer norm and RMS norm.
 
+use super::spec::Width;
 use super::{Candidate, Checker, Dispatch, Reduce, Tier, View, Work};
 use crate::Result;
 use crate::gpu::Caps;
@@ -53,6 +54,7 @@ impl<T> Norm<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Spec {
     reduce: Reduce,
+    width: Width,
     rms: bool,
     residual: bool,
     weight: bool,
@@ -111,8 +113,8 @@ impl Spec {
             }
             false => "fn put_sum(i: u32, value: f32) {}",
         };
-        self.reduce
-            .link(Link::new("norm", Constants::WGSL))
+        self.width
+            .link(self.reduce, Link::new("norm", Constants::WGSL))
             .optional("residual", self.residual.then_some(3), "0.0")
             .optional("weight", self.weight.then_some(4), "1.0")
             .optional("bias", self.bias.then_some(5), "0.0")
@@ -141,6 +143,7 @@ impl Norm<View> {
     pub(super) fn candidates(&self, caps: &Caps) -> Vec<Candidate> {
         let spec = |reduce| Spec {
             reduce,
+            width: Width::of(reduce, self.x.cols),
             rms: self.rms,
             residual: self.residual.is_some(),
             weight: self.weight.is_some(),

@@ -38,6 +38,11 @@ pub struct Spec {
     normalize: bool,
 }
 
+/// Invocations of a GPU's workgroup.
+const GROUP: u32 = 256;
+/// Tokens that an invocation of a GPU has on their way at a time.
+const AHEAD: u32 = 8;
+
 constants! {
     Constants { rows_at: u32, cols: u32, x_offset: u32, x_stride: u32, y_offset: u32, y_stride: u32, }
 }
@@ -48,8 +53,36 @@ impl Spec {
     }
 
     pub(super) fn link(&self) -> Link {
-        let link = self.reduce.link(Link::new("pool", Constants::WGSL));
-        link.number("MODE", self.mode as u32).flag("NORMALIZE", self.normalize)
+        let lone = "fn share(value: f32, in: Invocation) {}\nfn shared_at(value: f32, i: u32) -> f32 { return value; }\nfn share_end() {}";
+        let link = self.reduce.link_wide(Link::new("pool", Constants::WGSL), GROUP);
+        let link = match self.tier() {
+            Tier::Software => link.line(lone).number("AHEAD", 1),
+            _ => link.part("parts/share").number("AHEAD", AHEAD),
+        };
+        link.number("COLUMNS", self.columns())
+            .number("LANES", self.group() / self.columns())
+            .flag("WHOLE", self.whole())
+            .number("MODE", self.mode as u32)
+            .flag("NORMALIZE", self.normalize)
+    }
+
+    fn group(&self) -> u32 {
+        if let Reduce::Lanes(width) = self.reduce { width } else { GROUP }
+    }
+
+    /// A workgroup has all columns of a sequence: for the length of the vector, or since one more costs more than it saves.
+    fn whole(&self) -> bool {
+        self.normalize || self.tier() == Tier::Software
+    }
+
+    /// Columns that a workgroup has at a time. Where there are many workgroups, each has few columns and more invocations for
+    /// the tokens of each.
+    fn columns(&self) -> u32 {
+        match self.mode {
+            PoolMode::Cls | PoolMode::Last => self.group(),
+            _ if self.whole() => self.group().min(128),
+            _ => 32,
+        }
     }
 }
 
@@ -66,10 +99,12 @@ impl Pool<View> {
         Reduce::choices(caps).map(|(reduce, choice)| Candidate::new(spec(reduce), choice)).into()
     }
 
-    pub(super) fn dispatch(&self, _: &super::Spec, domain: Domain) -> Dispatch {
+    pub(super) fn dispatch(&self, spec: &super::Spec, domain: Domain) -> Dispatch {
         let ([x_offset, x_stride], [y_offset, y_stride]) = (self.x.words(), self.y.words());
         let cols = self.y.cols as u32;
         let constants = Constants { rows_at: domain.word(), cols, x_offset, x_stride, y_offset, y_stride };
-        Dispatch::new(&constants, Work::Sequences { times: 1 })
+        let super::Spec::Pool(spec) = spec else { return Dispatch::default() };
+        let times = if spec.whole() { 1 } else { cols.div_ceil(spec.columns()) };
+        Dispatch::new(&constants, Work::Sequences { times })
     }
 }

@@ -64,14 +64,23 @@ constants! {
     }
 }
 
+/// Invocations of a workgroup where an op without norms has one for each pair of a token's elements.
+const FLAT_WIDTH: u32 = 128;
+
 impl Spec {
     pub(super) fn tier(&self) -> Tier {
         self.reduce.tier()
     }
 
+    /// There is nothing to add up, so no workgroup need be a head's.
+    fn flat(&self) -> bool {
+        !self.q_norm && !self.k_norm && self.tier() != Tier::Software
+    }
+
     pub(super) fn link(&self) -> Link {
         self.reduce
-            .link(Link::new("qkv", Constants::WGSL))
+            .link_wide(Link::new("qkv", Constants::WGSL), if self.flat() { FLAT_WIDTH } else { 64 })
+            .flag("FLAT", self.flat())
             .optional("q_norm", self.q_norm.then_some(3), "1.0")
             .optional("k_norm", self.k_norm.then_some(4), "1.0")
             .optional("rope", self.rope.then_some(5), "0.0")
@@ -111,7 +120,7 @@ impl Qkv<View> {
         Reduce::choices(caps).map(|(reduce, choice)| Candidate::new(spec(reduce), choice)).into()
     }
 
-    pub(super) fn dispatch(&self, _: &super::Spec, domain: Domain) -> Dispatch {
+    pub(super) fn dispatch(&self, spec: &super::Spec, domain: Domain) -> Dispatch {
         let at = |view: &Option<View>| view.map_or([0; 2], |v| v.words());
         let ([x_offset, x_stride], [q_offset, q_stride]) = (self.x.words(), self.q.words());
         let ([qn_offset, _], [kn_offset, _]) = (at(&self.q_norm), at(&self.k_norm));
@@ -136,7 +145,10 @@ impl Qkv<View> {
             kv_stride,
             eps: self.eps,
         };
-        let times = (self.heads + 2 * self.kv_heads) as u32;
+        let super::Spec::Qkv(spec) = spec else { return Dispatch::default() };
+        let heads = constants.heads + 2 * constants.kv_heads;
+        let units = heads * (constants.head_dim - constants.rotary / 2);
+        let times = if spec.flat() { units.div_ceil(FLAT_WIDTH) } else { heads };
         Dispatch::new(&constants, Work::Rows { domain, per: 1, times })
     }
 }

@@ -1,5 +1,6 @@
 //! Softmax over rows.
 
+use super::spec::Width;
 use super::{Candidate, Checker, Dispatch, Reduce, Tier, View, Work};
 use crate::Result;
 use crate::gpu::Caps;
@@ -45,6 +46,7 @@ impl<T> Softmax<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Spec {
     reduce: Reduce,
+    width: Width,
     lengths: bool,
     causal: bool,
 }
@@ -68,7 +70,11 @@ impl Spec {
             }
             false => "fn length_of(row: u32) -> u32 { return c.cols; }",
         };
-        self.reduce.link(Link::new("softmax", Constants::WGSL)).line(lengths).flag("CAUSAL", self.causal)
+        let link = match self.reduce {
+            Reduce::Lanes(_) => self.reduce.link(Link::new("softmax_lanes", Constants::WGSL)),
+            _ => self.width.link(self.reduce, Link::new("softmax", Constants::WGSL)),
+        };
+        link.line(lengths).flag("CAUSAL", self.causal)
     }
 }
 
@@ -88,7 +94,8 @@ impl Softmax<View> {
     }
 
     pub(super) fn candidates(&self, caps: &Caps) -> Vec<Candidate> {
-        let spec = |reduce| Spec { reduce, lengths: self.lengths.is_some(), causal: self.causal.is_some() };
+        let (lengths, causal) = (self.lengths.is_some(), self.causal.is_some());
+        let spec = |reduce| Spec { reduce, width: Width::of(reduce, self.x.cols), lengths, causal };
         Reduce::choices(caps).map(|(reduce, choice)| Candidate::new(spec(reduce), choice)).into()
     }
 

@@ -28,9 +28,9 @@ impl std::fmt::Display for Tier {
 /// How a workgroup adds up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reduce {
-    /// A tree over workgroup memory, 64 invocations.
+    /// A tree over workgroup memory; 64 invocations, more where rows are wide.
     Workgroup,
-    /// Subgroups, then workgroup memory; 64 invocations.
+    /// Subgroups, then workgroup memory; as many.
     Subgroup,
     /// The workgroup is one subgroup of this width.
     Lanes(u32),
@@ -56,19 +56,109 @@ impl Reduce {
     }
 
     pub(crate) fn link(self, link: Link) -> Link {
+        self.link_wide(link, 64)
+    }
+
+    /// As [`Self::link`], with so many invocations a workgroup where it is not one subgroup.
+    pub(crate) fn link_wide(self, link: Link, group: u32) -> Link {
         let (part, size) = match self {
-            Self::Workgroup => ("parts/reduce_workgroup", 64),
-            Self::Subgroup => ("parts/reduce_subgroup", 64),
+            Self::Workgroup => ("parts/reduce_workgroup", group),
+            Self::Subgroup => ("parts/reduce_subgroup", group),
             Self::Lanes(width) => ("parts/reduce_lanes", width),
         };
         link.part(part).number("WG", size)
     }
+
+    /// `reduce_best`, beside what [`Self::link`] brings.
+    pub(crate) fn link_best(self, link: Link) -> Link {
+        let part = match self {
+            Self::Workgroup => "parts/best_workgroup",
+            Self::Subgroup => "parts/best_subgroup",
+            Self::Lanes(_) => "parts/best_lanes",
+        };
+        link.part("parts/rank").part(part)
+    }
 }
 
-/// Workgroup sizes of ops without reductions, best first: a software adapter's subgroup, or 64.
-pub(super) fn widths(caps: &crate::gpu::Caps) -> [(u32, Choice); 2] {
-    let lanes = caps.lanes();
-    [(*lanes.as_ref().unwrap_or(&8), lanes.map(|_| ())), (64, Ok(()))]
+/// Rows by their width, which alone decides how many invocations of a GPU's workgroup go through one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Width {
+    /// Up to 256 columns, 64 invocations; every row where a workgroup is one subgroup.
+    Narrow,
+    /// Up to 512 columns, 128 invocations.
+    Middle,
+    /// Up to 1024 columns, 256 invocations.
+    Wide,
+    /// More than 256 invocations hold.
+    Long,
+}
+
+impl Width {
+    /// Elements that an invocation has on their way at a time.
+    const HELD: u32 = 4;
+
+    pub fn of(reduce: Reduce, cols: usize) -> Self {
+        match cols {
+            _ if reduce.tier() == Tier::Software => Self::Narrow,
+            0..=256 => Self::Narrow,
+            257..=512 => Self::Middle,
+            513..=1024 => Self::Wide,
+            _ => Self::Long,
+        }
+    }
+
+    /// `HELD`, and whether a workgroup holds the `WHOLE` row.
+    pub fn link(self, reduce: Reduce, link: Link) -> Link {
+        let group = match self {
+            Self::Narrow => 64,
+            Self::Middle => 128,
+            Self::Wide | Self::Long => 256,
+        };
+        reduce.link_wide(link, group).number("HELD", Self::HELD).flag("WHOLE", self != Self::Long)
+    }
+}
+
+/// How an op without reductions goes through the columns of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Columns {
+    /// A software adapter's subgroup of this width.
+    Lanes(u32),
+    /// A GPU's workgroup.
+    Workgroup,
+}
+
+impl Columns {
+    /// Best first on the device that has both.
+    pub fn choices(caps: &crate::gpu::Caps) -> [(Self, Choice); 2] {
+        let lanes = caps.lanes();
+        [(Self::Lanes(*lanes.as_ref().unwrap_or(&8)), lanes.map(|_| ())), (Self::Workgroup, Ok(()))]
+    }
+
+    pub fn tier(self) -> Tier {
+        match self {
+            Self::Lanes(_) => Tier::Software,
+            Self::Workgroup => Tier::Baseline,
+        }
+    }
+
+    /// Invocations, elements that each has on their way at a time, elements of a workgroup: all at once on a GPU, where
+    /// memory is far.
+    fn numbers(self) -> [u32; 3] {
+        match self {
+            Self::Lanes(width) => [width, 1, 256],
+            Self::Workgroup => [128, 4, 512],
+        }
+    }
+
+    /// Workgroups for a row.
+    pub fn times(self, cols: u32) -> u32 {
+        cols.div_ceil(self.numbers()[2])
+    }
+
+    pub fn link(self, link: Link) -> Link {
+        let [width, ahead, elements] = self.numbers();
+        link.number("WG", width).number("AHEAD", ahead).number("ELEMENTS", elements)
+    }
 }
 
 /// Whether this device can run a kernel, or why it cannot.

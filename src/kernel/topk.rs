@@ -46,6 +46,9 @@ pub struct Spec {
     lse: bool,
 }
 
+/// Elements that an invocation has on their way at a time on a GPU.
+const AHEAD: u32 = 8;
+
 constants! {
     Constants {
         rows_at: u32, cols: u32, k: u32, x_offset: u32, x_stride: u32, v_offset: u32, v_stride: u32,
@@ -59,16 +62,17 @@ impl Spec {
     }
 
     pub(super) fn link(&self) -> Link {
-        let link = self.reduce.link(Link::new("topk", Constants::WGSL)).part("parts/power");
-        // A workgroup of 64 has 1024 parts, a subgroup of 8 has 256.
-        let parts = if self.tier() == Tier::Software { 32 } else { 16 };
+        let link = self.reduce.link_wide(Link::new("topk", Constants::WGSL), 256).part("parts/power");
+        let link = self.reduce.link_best(link);
+        // A workgroup has 1024 parts, a subgroup of 8 has 256.
+        let (parts, ahead) = if self.tier() == Tier::Software { (32, 4) } else { (4, AHEAD) };
         let put = match self.lse {
             true => {
                 "@group(0) @binding(5) var<storage, read_write> lse: array<f32>;\nfn lse_put(i: u32, value: f32) { lse[i] = value; }"
             }
             false => "fn lse_put(i: u32, value: f32) {}",
         };
-        link.number("PARTS", parts).flag("LSE", self.lse).line(put)
+        link.number("PARTS", parts).number("AHEAD", ahead).flag("LSE", self.lse).line(put)
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) fn cases() -> Vec<Case> {
         cases.push(infinite.special("x", 1, 70, f32::from_bits(nan)));
     }
     cases.push(top("the last column", &[110], 1e30));
-    cases.push(Case::rows("all equal", plain(3, 97)).around("x", -4.0, 0.0));
+    cases.push(Case::rows("all equal", plain(3, 1025)).around("x", -4.0, 0.0));
     cases.push(Case::rows("all at the lowest", plain(3, 97)).around("x", f32::MIN, 0.0).special(
         "x",
         1,

@@ -34,8 +34,10 @@ fn plain(rows: usize, cols: usize) -> Norm<View> {
 }
 
 fn options() -> impl Iterator<Item = Case> {
-    pairwise(&[2, 2, 2, 2, 2, 2]).into_iter().map(|row| {
-        let (rows, cols) = (5, 67);
+    // Rows of each width that has a workgroup of its own.
+    let widths = [67, 301, 701, 1100].into_iter().cycle();
+    pairwise(&[2, 2, 2, 2, 2, 2]).into_iter().zip(widths).map(|(row, cols)| {
+        let rows = 5;
         let has = |i: usize, rows| (row[i] == 1).then(|| matrix(rows, cols));
         let op = Norm {
             rms: row[0] == 1,
@@ -47,7 +49,7 @@ fn options() -> impl Iterator<Item = Case> {
             ..plain(rows, cols)
         };
         let name = format!(
-            "rms {} residual {} weight {} bias {} sum {} eps {:e}",
+            "rms {} residual {} weight {} bias {} sum {} eps {:e}, {cols} columns",
             row[0], row[1], row[2], row[3], row[4], op.eps
         );
         Case::rows(name, op).odd()

@@ -3,8 +3,8 @@ use crate::graph::step::Step;
 use crate::kernel::{Pool, View};
 use crate::model::arch::PoolMode::{self, Cls, Last, Max, Mean};
 
-/// One token, none, a few, more than a workgroup has invocations.
-const LENGTHS: [usize; 5] = [1, 0, 5, 70, 0];
+/// One token, none, a few, more than a workgroup has on their way at a time.
+const LENGTHS: [usize; 5] = [1, 0, 5, 300, 0];
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();

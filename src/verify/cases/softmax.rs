@@ -3,6 +3,8 @@ use crate::kernel::{Softmax, View};
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases: Vec<_> = SIZES.iter().map(|&n| Case::rows(format!("{n} columns"), plain(3, n))).collect();
+    // Rows of each width that has a workgroup of its own.
+    cases.extend([301, 701].map(|n| Case::rows(format!("{n} columns"), plain(3, n))));
     cases.extend(options());
     // See `cases::attention`: three looks at each would be too many turns of 8 lanes.
     cases.push(Case::rows("300000 columns", plain(1, 300_000)).large());

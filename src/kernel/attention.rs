@@ -116,9 +116,9 @@ pub struct Spec {
     bias: bool,
     keys: Keys,
     weights: bool,
-    /// How the software tier reads q, k and v.
+    /// How q, k and v are read (not by `Body::Row`).
     rows: Rows,
-    /// Rows of y are whole quads (`Body::Lanes` with mirrors).
+    /// Rows of y are whole quads (`Body::Tile`, and `Body::Lanes` with mirrors).
     aligned: bool,
 }
 
@@ -181,11 +181,7 @@ impl Spec {
 
     pub(super) fn link(&self) -> Link {
         let link = match self.body {
-            // K and V blocks fill 16 KiB, the default limit.
-            Body::Tile => Link::new("attention", Constants::WGSL)
-                .number("WG", TILE)
-                .number("BLOCK", 2048 / self.bucket)
-                .number("QUADS", self.bucket / 4),
+            Body::Tile => self.link_tile(),
             Body::Row(reduce) => reduce
                 .link(Link::new("attention_row", Constants::WGSL))
                 .part("parts/share")
@@ -203,7 +199,7 @@ impl Spec {
             Body::Lanes { width, panels } => self.link_lanes(width, panels),
         };
         let output = match self.weights {
-            _ if matches!(self.body, Body::Lanes { .. }) => "",
+            _ if matches!(self.body, Body::Tile | Body::Lanes { .. }) => "",
             true => "@group(0) @binding(7) var<storage, read_write> out: array<f32>;",
             false => "@group(0) @binding(6) var<storage, read_write> out: array<f32>;",
         };
@@ -228,6 +224,25 @@ impl Spec {
 }
 
 impl Spec {
+    fn link_tile(&self) -> Link {
+        // K and V blocks of at most 16 KiB, the default limit; of narrow heads smaller ones, so that more workgroups fit. A
+        // power of two, so that all invocations load as many quads.
+        let block = (1 << (2048 / self.bucket).ilog2()).min(32);
+        let quads = self.bucket / 4;
+        // Of wider heads, query and output alone fill a GPU's registers; numbers read one by one are much code.
+        let unrolled = self.rows == Rows::Quads && self.bucket <= 64;
+        let link = Link::new("attention", Constants::WGSL)
+            .number("WG", TILE)
+            .number("BLOCK", block)
+            .number("QUADS", quads)
+            .flag("UNROLLED", unrolled)
+            .quads("q", 2, self.rows)
+            .quads("k", 3, self.rows)
+            .quads("v", 4, self.rows)
+            .put("out", 6, self.aligned);
+        if unrolled { link.unrolled("keys", 4).unrolled("loads", block * quads / TILE) } else { link }
+    }
+
     fn link_lanes(&self, width: u32, panels: u32) -> Link {
         // A loop body of some 512 to 1,024 multiply-adds: as much as the instruction cache holds, and drivers compile soon.
         let keys = 2;
@@ -276,6 +291,7 @@ impl Attention<View> {
     }
 
     pub(super) fn candidates(&self, caps: &Caps) -> Vec<Candidate> {
+        let whole = [self.q, self.k, self.v].iter().all(|v| self.quads(v));
         let spec = |body| Spec {
             body,
             bucket: bucket(self.head_dim),
@@ -301,11 +317,17 @@ impl Attention<View> {
         let mut tiles: Vec<_> = self.lanes(caps, spec(Body::Lanes { width, panels })).into();
         // An invocation keeps query and output in registers: of wider heads they would spill.
         let narrow = if self.head_dim <= 128 { Ok(()) } else { Err("the head is wider than 128".into()) };
-        tiles.push(Candidate::new(spec(Body::Tile), narrow));
+        let aligned = self.y.is_some_and(|y| self.quads(&y));
+        tiles.push(Candidate::new(Spec { rows: Rows::direct(whole), aligned, ..spec(Body::Tile) }, narrow));
         match self.role {
             Role::Decode => [rows, tiles].concat(),
             Role::Full | Role::Prefill | Role::Head => [tiles, rows].concat(),
         }
+    }
+
+    /// Heads of a view begin and end on multiples of 4 elements.
+    fn quads(&self, view: &View) -> bool {
+        view.aligned() && self.head_dim.is_multiple_of(4)
     }
 
     /// A kernel of the software tier: reading mirrors, or else the buffers themselves.
@@ -318,7 +340,6 @@ impl Attention<View> {
         };
         let candidate = |spec, choice: Choice| Candidate::new(spec, able.clone().and(choice));
         let inputs = [&self.q, &self.k, &self.v];
-        let quads = |v: &View| v.aligned() && self.head_dim.is_multiple_of(4);
         // A single row reads a key once, for which a copy does not pay; but wide heads are much code without one.
         let wide = spec.bucket > 64;
         let fast = if tile || wide {
@@ -326,10 +347,10 @@ impl Attention<View> {
                 0 => Ok(()),
                 _ => Err("head_dim is no multiple of 4".into()),
             });
-            let aligned = tile && self.y.as_ref().is_some_and(quads);
+            let aligned = tile && self.y.as_ref().is_some_and(|y| self.quads(y));
             candidate(Spec { rows: Rows::Mirror, aligned, ..spec }, mirrored)
         } else {
-            let whole = inputs.into_iter().all(quads);
+            let whole = inputs.into_iter().all(|v| self.quads(v));
             let why = "rows do not begin and end on multiples of 4 elements";
             candidate(Spec { rows: Rows::Quads, ..spec }, if whole { Ok(()) } else { Err(why.into()) })
         };

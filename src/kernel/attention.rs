@@ -1,9 +1,11 @@
 //! Fused multi-head attention.
 
+mod link;
+
 use super::{Candidate, Checker, Choice, Dispatch, Reduce, Role, Tier, View, Work};
 use crate::Result;
 use crate::gpu::Caps;
-use crate::gpu::link::{Link, Rows};
+use crate::gpu::link::Rows;
 use crate::gpu::mirror;
 use crate::graph::step::{Domain, tiles_word};
 
@@ -116,7 +118,7 @@ pub struct Spec {
     bias: bool,
     keys: Keys,
     weights: bool,
-    /// How q, k and v are read (not by `Body::Row`).
+    /// How q, k and v are read.
     rows: Rows,
     /// Rows of y are whole quads (`Body::Tile`, and `Body::Lanes` with mirrors).
     aligned: bool,
@@ -126,7 +128,7 @@ pub struct Spec {
 enum Body {
     /// A query row for each invocation, keys and values through workgroup memory.
     Tile,
-    /// A workgroup for one query row and head, a key for each invocation.
+    /// A workgroup for one query row and head.
     Row(Reduce),
     /// So many panels of query rows, a row for each lane of a subgroup.
     Lanes { width: u32, panels: u32 },
@@ -136,6 +138,9 @@ enum Body {
 
 /// Query rows of one workgroup of `attention`.
 const TILE: u32 = 64;
+
+/// Invocations of a workgroup of `attention_row`: few workgroups run when there is one query, so these must be large.
+const ROW: u32 = 256;
 
 constants! {
     Constants {
@@ -177,88 +182,6 @@ impl Spec {
             Body::Row(_) | Body::RowLanes { .. } => 1,
             Body::Lanes { width, panels } => width * panels,
         }
-    }
-
-    pub(super) fn link(&self) -> Link {
-        let link = match self.body {
-            Body::Tile => self.link_tile(),
-            Body::Row(reduce) => reduce
-                .link(Link::new("attention_row", Constants::WGSL))
-                .part("parts/share")
-                .flag("WEIGHTS", self.weights),
-            Body::RowLanes { width } => Link::new("attention_row_lanes", Constants::WGSL)
-                .number("WG", width)
-                .number("QUADS", self.bucket / 4)
-                .number("LOADS", (self.bucket / 4).div_ceil(width))
-                .flag("WEIGHTS", self.weights)
-                .part("parts/power")
-                .part("parts/window")
-                .quads("q", 2, self.rows)
-                .quads("k", 3, self.rows)
-                .quads("v", 4, self.rows),
-            Body::Lanes { width, panels } => self.link_lanes(width, panels),
-        };
-        let output = match self.weights {
-            _ if matches!(self.body, Body::Tile | Body::Lanes { .. }) => "",
-            true => "@group(0) @binding(7) var<storage, read_write> out: array<f32>;",
-            false => "@group(0) @binding(6) var<storage, read_write> out: array<f32>;",
-        };
-        link.number("HEAD", self.bucket)
-            .optional("bias", self.bias.then_some(5), "0.0")
-            .flag("BIAS", self.bias)
-            .flag("CAUSAL", self.causal)
-            .flag("WINDOW", self.window)
-            .line(output)
-            .part("parts/mask")
-            .part("parts/tile")
-            .part(match self.similarity {
-                Similarity::Dot => "parts/score_dot",
-                Similarity::Cosine => "parts/score_cosine",
-            })
-            .part(match self.keys {
-                Keys::Own => "parts/keys_own",
-                Keys::Memory => "parts/keys_memory",
-                Keys::Table => "parts/keys_table",
-            })
-    }
-}
-
-impl Spec {
-    fn link_tile(&self) -> Link {
-        // K and V blocks of at most 16 KiB, the default limit; of narrow heads smaller ones, so that more workgroups fit. A
-        // power of two, so that all invocations load as many quads.
-        let block = (1 << (2048 / self.bucket).ilog2()).min(32);
-        let quads = self.bucket / 4;
-        // Of wider heads, query and output alone fill a GPU's registers; numbers read one by one are much code.
-        let unrolled = self.rows == Rows::Quads && self.bucket <= 64;
-        let link = Link::new("attention", Constants::WGSL)
-            .number("WG", TILE)
-            .number("BLOCK", block)
-            .number("QUADS", quads)
-            .flag("UNROLLED", unrolled)
-            .quads("q", 2, self.rows)
-            .quads("k", 3, self.rows)
-            .quads("v", 4, self.rows)
-            .put("out", 6, self.aligned);
-        if unrolled { link.unrolled("keys", 4).unrolled("loads", block * quads / TILE) } else { link }
-    }
-
-    fn link_lanes(&self, width: u32, panels: u32) -> Link {
-        // A loop body of some 512 to 1,024 multiply-adds: as much as the instruction cache holds, and drivers compile soon.
-        let keys = 2;
-        Link::new("attention_lanes", Constants::WGSL)
-            .part("parts/power")
-            .part("parts/window")
-            .number("WG", width)
-            .number("PANELS", panels)
-            .number("KEYS", keys)
-            .number("QUADS", self.bucket / 4)
-            .number("LOADS", (keys * self.bucket / 4).div_ceil(width))
-            .number("PATHS", if self.causal && !self.window { 2 } else { 1 })
-            .quads("q", 2, self.rows)
-            .quads("k", 3, self.rows)
-            .quads("v", 4, self.rows)
-            .put("out", 6, self.aligned)
     }
 
     /// The argument is read through a mirror.
@@ -305,7 +228,8 @@ impl Attention<View> {
             aligned: false,
         };
         let row = |reduce| {
-            Candidate::new(spec(Body::Row(reduce)), if reduce == Reduce::Subgroup { caps.subgroups() } else { Ok(()) })
+            let spec = Spec { rows: Rows::direct(whole), ..spec(Body::Row(reduce)) };
+            Candidate::new(spec, if reduce == Reduce::Subgroup { caps.subgroups() } else { Ok(()) })
         };
         let width = *caps.lanes().as_ref().unwrap_or(&8);
         let mut rows: Vec<_> = self.lanes(caps, spec(Body::RowLanes { width })).into();

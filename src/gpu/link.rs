@@ -2,7 +2,8 @@
 //!
 //! WGSL's module scope is order-independent, so that is all there is to it, but for one thing: naga lowers `for` to an
 //! endless loop with a break, which some drivers' compilers then do not unroll, and register tiles live or die by that.
-//! So a loop whose line ends in `// unroll` and whose bound is a constant of the header is unrolled in the text:
+//! So a loop whose line ends in `// unroll` and whose bound is a constant of the header, or one that the host gives
+//! ([`Link::unrolled`]), is unrolled in the text:
 //!
 //! ```wgsl
 //! for (var i = 0u; i < ROWS; i++) { // unroll
@@ -80,6 +81,12 @@ impl Link {
     pub fn number(mut self, name: &'static str, value: u32) -> Self {
         let _ = writeln!(self.header, "const {name} = {value}u;");
         self.numbers.insert(name, value);
+        self
+    }
+
+    /// Unrolls the marked loops up to a bound that the body computes: so many turns, at least as many as it has.
+    pub fn unrolled(mut self, bound: &'static str, turns: u32) -> Self {
+        self.numbers.insert(bound, turns);
         self
     }
 

@@ -1,9 +1,11 @@
 //! Fused multi-head attention.
 
+mod link;
+
 use super::{Candidate, Checker, Choice, Dispatch, Reduce, Role, Tier, View, Work};
 use crate::Result;
 use crate::gpu::Caps;
-use crate::gpu::link::{Link, Rows};
+use crate::gpu::link::Rows;
 use crate::gpu::mirror;
 use crate::graph::step::{Domain, tiles_word};
 
@@ -116,9 +118,9 @@ pub struct Spec {
     bias: bool,
     keys: Keys,
     weights: bool,
-    /// How the software tier reads q, k and v.
+    /// How q, k and v are read.
     rows: Rows,
-    /// Rows of y are whole quads (`Body::Lanes` with mirrors).
+    /// Rows of y are whole quads (`Body::Tile`, and `Body::Lanes` with mirrors).
     aligned: bool,
 }
 
@@ -126,7 +128,7 @@ pub struct Spec {
 enum Body {
     /// A query row for each invocation, keys and values through workgroup memory.
     Tile,
-    /// A workgroup for one query row and head, a key for each invocation.
+    /// A workgroup for one query row and head.
     Row(Reduce),
     /// So many panels of query rows, a row for each lane of a subgroup.
     Lanes { width: u32, panels: u32 },
@@ -136,6 +138,9 @@ enum Body {
 
 /// Query rows of one workgroup of `attention`.
 const TILE: u32 = 64;
+
+/// Invocations of a workgroup of `attention_row`: few workgroups run when there is one query, so these must be large.
+const ROW: u32 = 256;
 
 constants! {
     Constants {
@@ -179,73 +184,6 @@ impl Spec {
         }
     }
 
-    pub(super) fn link(&self) -> Link {
-        let link = match self.body {
-            // K and V blocks fill 16 KiB, the default limit.
-            Body::Tile => Link::new("attention", Constants::WGSL)
-                .number("WG", TILE)
-                .number("BLOCK", 2048 / self.bucket)
-                .number("QUADS", self.bucket / 4),
-            Body::Row(reduce) => reduce
-                .link(Link::new("attention_row", Constants::WGSL))
-                .part("parts/share")
-                .flag("WEIGHTS", self.weights),
-            Body::RowLanes { width } => Link::new("attention_row_lanes", Constants::WGSL)
-                .number("WG", width)
-                .number("QUADS", self.bucket / 4)
-                .number("LOADS", (self.bucket / 4).div_ceil(width))
-                .flag("WEIGHTS", self.weights)
-                .part("parts/power")
-                .part("parts/window")
-                .quads("q", 2, self.rows)
-                .quads("k", 3, self.rows)
-                .quads("v", 4, self.rows),
-            Body::Lanes { width, panels } => self.link_lanes(width, panels),
-        };
-        let output = match self.weights {
-            _ if matches!(self.body, Body::Lanes { .. }) => "",
-            true => "@group(0) @binding(7) var<storage, read_write> out: array<f32>;",
-            false => "@group(0) @binding(6) var<storage, read_write> out: array<f32>;",
-        };
-        link.number("HEAD", self.bucket)
-            .optional("bias", self.bias.then_some(5), "0.0")
-            .flag("BIAS", self.bias)
-            .flag("CAUSAL", self.causal)
-            .flag("WINDOW", self.window)
-            .line(output)
-            .part("parts/mask")
-            .part("parts/tile")
-            .part(match self.similarity {
-                Similarity::Dot => "parts/score_dot",
-                Similarity::Cosine => "parts/score_cosine",
-            })
-            .part(match self.keys {
-                Keys::Own => "parts/keys_own",
-                Keys::Memory => "parts/keys_memory",
-                Keys::Table => "parts/keys_table",
-            })
-    }
-}
-
-impl Spec {
-    fn link_lanes(&self, width: u32, panels: u32) -> Link {
-        // A loop body of some 512 to 1,024 multiply-adds: as much as the instruction cache holds, and drivers compile soon.
-        let keys = 2;
-        Link::new("attention_lanes", Constants::WGSL)
-            .part("parts/power")
-            .part("parts/window")
-            .number("WG", width)
-            .number("PANELS", panels)
-            .number("KEYS", keys)
-            .number("QUADS", self.bucket / 4)
-            .number("LOADS", (keys * self.bucket / 4).div_ceil(width))
-            .number("PATHS", if self.causal && !self.window { 2 } else { 1 })
-            .quads("q", 2, self.rows)
-            .quads("k", 3, self.rows)
-            .quads("v", 4, self.rows)
-            .put("out", 6, self.aligned)
-    }
-
     /// The argument is read through a mirror.
     pub(super) fn mirrors(&self, argument: &str) -> bool {
         self.rows == Rows::Mirror && matches!(argument, "q" | "k" | "v")
@@ -276,6 +214,7 @@ impl Attention<View> {
     }
 
     pub(super) fn candidates(&self, caps: &Caps) -> Vec<Candidate> {
+        let whole = [self.q, self.k, self.v].iter().all(|v| self.quads(v));
         let spec = |body| Spec {
             body,
             bucket: bucket(self.head_dim),
@@ -289,7 +228,8 @@ impl Attention<View> {
             aligned: false,
         };
         let row = |reduce| {
-            Candidate::new(spec(Body::Row(reduce)), if reduce == Reduce::Subgroup { caps.subgroups() } else { Ok(()) })
+            let spec = Spec { rows: Rows::direct(whole), ..spec(Body::Row(reduce)) };
+            Candidate::new(spec, if reduce == Reduce::Subgroup { caps.subgroups() } else { Ok(()) })
         };
         let width = *caps.lanes().as_ref().unwrap_or(&8);
         let mut rows: Vec<_> = self.lanes(caps, spec(Body::RowLanes { width })).into();
@@ -301,11 +241,17 @@ impl Attention<View> {
         let mut tiles: Vec<_> = self.lanes(caps, spec(Body::Lanes { width, panels })).into();
         // An invocation keeps query and output in registers: of wider heads they would spill.
         let narrow = if self.head_dim <= 128 { Ok(()) } else { Err("the head is wider than 128".into()) };
-        tiles.push(Candidate::new(spec(Body::Tile), narrow));
+        let aligned = self.y.is_some_and(|y| self.quads(&y));
+        tiles.push(Candidate::new(Spec { rows: Rows::direct(whole), aligned, ..spec(Body::Tile) }, narrow));
         match self.role {
             Role::Decode => [rows, tiles].concat(),
             Role::Full | Role::Prefill | Role::Head => [tiles, rows].concat(),
         }
+    }
+
+    /// Heads of a view begin and end on multiples of 4 elements.
+    fn quads(&self, view: &View) -> bool {
+        view.aligned() && self.head_dim.is_multiple_of(4)
     }
 
     /// A kernel of the software tier: reading mirrors, or else the buffers themselves.
@@ -318,7 +264,6 @@ impl Attention<View> {
         };
         let candidate = |spec, choice: Choice| Candidate::new(spec, able.clone().and(choice));
         let inputs = [&self.q, &self.k, &self.v];
-        let quads = |v: &View| v.aligned() && self.head_dim.is_multiple_of(4);
         // A single row reads a key once, for which a copy does not pay; but wide heads are much code without one.
         let wide = spec.bucket > 64;
         let fast = if tile || wide {
@@ -326,10 +271,10 @@ impl Attention<View> {
                 0 => Ok(()),
                 _ => Err("head_dim is no multiple of 4".into()),
             });
-            let aligned = tile && self.y.as_ref().is_some_and(quads);
+            let aligned = tile && self.y.as_ref().is_some_and(|y| self.quads(y));
             candidate(Spec { rows: Rows::Mirror, aligned, ..spec }, mirrored)
         } else {
-            let whole = inputs.into_iter().all(quads);
+            let whole = inputs.into_iter().all(|v| self.quads(v));
             let why = "rows do not begin and end on multiples of 4 elements";
             candidate(Spec { rows: Rows::Quads, ..spec }, if whole { Ok(()) } else { Err(why.into()) })
         };

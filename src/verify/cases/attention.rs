@@ -21,6 +21,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases.push(Case::new("1200 keys of 256", op(&step, Keys::Memory, 1, 1, 256), step).large());
     cases.extend(masks());
     cases.extend(specials());
+    cases.extend(long());
     // An odd number of groups; one too many would write between the rows.
     let step = Step::packed(&[1; 21_901]);
     cases.push(Case::new("many rows", op(&step, Keys::Own, 3, 3, 3), step).large().odd());
@@ -37,6 +38,24 @@ fn masks() -> impl Iterator<Item = Case> {
             (op.causal, op.window, op.bias) = (true, window, [None, Some(matrix(4, 15))][bias]);
         })
     })
+}
+
+/// More keys than a block of `attention_row` has, with the options of cases above, whose kernels are compiled already.
+fn long() -> [Case; 2] {
+    let step = Step::packed(&[300]);
+    let tapped = Case::new("a tap of 300 tokens", op(&step, Keys::Own, 2, 2, 13), step);
+    let tapped = with(tapped, |op| {
+        (op.window, op.bias) = (Some(40), Some(matrix(2, 15)));
+        (op.y, op.weights) = (None, Some(matrix(300, 2 * 300)));
+    });
+    let mut step = Step::default();
+    step.push_cached(2, &Random::new("long table").shuffle(300));
+    let cached = Case::new("a cache of 300 keys", op(&step, Keys::Table, 4, 2, 16), step);
+    let cached = with(cached, |op| {
+        (op.k.rows, op.v.rows) = (300, 300);
+        (op.causal, op.window, op.bias) = (true, Some(40), Some(matrix(4, 15)));
+    });
+    [tapped.odd(), cached]
 }
 
 /// Magnitudes, NaNs, no keys: with such options that kernels compiled for other cases run them. A wide window hides nothing.

@@ -66,16 +66,26 @@ fn main(
     let tx = local % 8u + local / 32u % (WIDE / 8u) * 8u;
     let ty = local / 8u % 4u + local / (WIDE * 4u) * 4u;
     var sums = array<vec4f, EACH_M>();
-    // A turn asks for blocks, multiplies those of the turn before, and puts the new ones in their place; after the last there
-    // are zeros. (To ask under a condition would cost more: drivers wait for the memory where it ends.)
-    for (var k0 = 0u; k0 < c.k + DEPTH; k0 += DEPTH) {
-        let k = k0 + own_deep * 4u;
-        let x_next = x_block(x0, m0 + own_quad * 4u, k);
-        var w_next: array<mat4x4f, W_BLOCKS>;
+    var x_next = x_block(x0, m0 + own_quad * 4u, own_deep * 4u);
+    var w_next: array<mat4x4f, W_BLOCKS>;
+    for (var i = 0u; i < W_BLOCKS; i++) { // unroll
+        w_next[i] = w_block(w0, n0 + (own_quad + i * HIGH) * 4u, own_deep * 4u);
+    }
+    for (var k0 = 0u; k0 < c.k; k0 += DEPTH) {
+        for (var d = 0u; d < 4u; d++) { // unroll
+            xs[slot(own_deep, own_quad, HIGH) + d * HIGH] = x_next[d];
+            for (var i = 0u; i < W_BLOCKS; i++) { // unroll
+                ws[slot(own_deep, own_quad + i * HIGH, WIDE) + d * WIDE] = w_next[i][d];
+            }
+        }
+        workgroupBarrier();
+        // After the last there are zeros: to ask under a condition would cost more, since drivers wait for memory where it ends.
+        let k = k0 + DEPTH + own_deep * 4u;
+        x_next = x_block(x0, m0 + own_quad * 4u, k);
         for (var i = 0u; i < W_BLOCKS; i++) { // unroll
             w_next[i] = w_block(w0, n0 + (own_quad + i * HIGH) * 4u, k);
         }
-        for (var deep = 0u; deep < DEEP && k0 > 0u; deep++) {
+        for (var deep = 0u; deep < DEEP; deep++) { // unroll
             for (var d = 0u; d < 4u; d++) { // unroll
                 var a: array<vec4f, QUADS_M>;
                 for (var q = 0u; q < QUADS_M; q++) { // unroll
@@ -86,13 +96,6 @@ fn main(
                 for (var row = 0u; row < EACH_M; row++) { // unroll
                     sums[row] = fma(vec4f(a[row / 4u][row % 4u]), b, sums[row]);
                 }
-            }
-        }
-        workgroupBarrier();
-        for (var d = 0u; d < 4u; d++) { // unroll
-            xs[slot(own_deep, own_quad, HIGH) + d * HIGH] = x_next[d];
-            for (var i = 0u; i < W_BLOCKS; i++) { // unroll
-                ws[slot(own_deep, own_quad + i * HIGH, WIDE) + d * WIDE] = w_next[i][d];
             }
         }
         workgroupBarrier();

@@ -32,9 +32,9 @@ const fn broken(
 
 #[rustfmt::skip]
 const BREAKS: &[Break] = &[
-    broken("matmul", "matmul", "k0 < c.k + DEPTH", "k0 < c.k", "59x65x111"),
+    broken("matmul", "matmul", "k0 < c.k; k0 += DEPTH", "k0 + DEPTH < c.k; k0 += DEPTH", "59x65x111"),
     broken("matmul", "matmul", "m0 + own_quad * 4u", "m0 + own_quad * 4u + 1u", "59x65x111"),
-    broken("matmul", "matmul", "k0 + own_deep * 4u", "k0 + own_deep * 4u + 1u", "59x65x111"),
+    broken("matmul", "matmul", "k0 + DEPTH + own_deep * 4u", "k0 + DEPTH + own_deep * 4u + 1u", "59x65x111"),
     broken("matmul", "matmul", ".zwxy", ".xyzw", "59x65x111"),
     broken("matmul", "matmul", " + bias_quad(c.b_offset, n, c.n)", "", "bias 1"),
     broken("matmul", "matmul", " + batch * c.w_batch", "", "three products"),

@@ -106,11 +106,7 @@ impl Ready {
             Run::Plain(plain) => plain.record(&mut encoder, replays),
             Run::Session(session) => {
                 let (session, job) = session.as_mut();
-                let mut cursor = session.begin(&mut encoder, job.last().role, &job.last().step)?;
-                for _ in 0..replays {
-                    cursor.rewind();
-                    cursor.record(&mut encoder, usize::MAX)?;
-                }
+                session.begin(&mut encoder, job.last().role, &job.last().step)?.repeat(&mut encoder, replays)?;
             }
         }
         self.gpu.submit_and_wait(encoder)
@@ -133,6 +129,11 @@ impl Ready {
             chosen.bytes(&gpu).await?;
         }
         Ok(recorded + done.elapsed())
+    }
+
+    /// The adapter computes on the CPU.
+    pub(super) fn is_software(&self) -> bool {
+        self.gpu.caps().cpu
     }
 
     /// Its session and what that replays; plain bodies have none.

@@ -45,6 +45,8 @@ pub struct Row {
 /// A submission should take so many seconds (an empty one takes 5e-5), an item all in all so many.
 const SUBMISSION: f64 = 0.01;
 const TOTAL: f64 = 1.0;
+/// Seconds of work by which a GPU that was idle comes back to its clock.
+const WAKING: f64 = 0.6;
 /// Submissions of an item, at most; one that takes long comes once.
 const MOST: usize = 100;
 /// Replays in one submission, at most.
@@ -184,8 +186,14 @@ pub(super) fn times(ready: &mut Ready) -> Result<Vec<f64>> {
         replays = wanted.clamp(replays + 1, 10 * replays).min(REPLAYS);
         taken = ready.time(replays)?.as_secs_f64();
     }
+    let mut awake = if ready.is_software() { WAKING } else { 0.0 };
+    while awake < WAKING {
+        taken = ready.time(replays)?.as_secs_f64();
+        awake += taken;
+    }
     let mut times = vec![taken / replays as f64];
-    for _ in 0..((TOTAL / taken) as usize).min(MOST) {
+    let total = TOTAL - if ready.is_software() { 0.0 } else { WAKING };
+    for _ in 0..((total / taken) as usize).min(MOST) {
         times.push(ready.time(replays)?.as_secs_f64() / replays as f64);
     }
     Ok(times)

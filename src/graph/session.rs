@@ -208,15 +208,33 @@ impl Cursor<'_> {
     /// Records up to `count` further dispatches in compute passes of their own: one, but for copies between dispatches
     /// on a software adapter.
     pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, count: usize) -> Result<()> {
+        self.record_in(encoder, &mut None, count)
+    }
+
+    /// The same step so many times, in as few passes as one takes; what the host uploaded is still there.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn repeat(&mut self, encoder: &mut wgpu::CommandEncoder, times: usize) -> Result<()> {
+        let mut pass = None;
+        (0..times).try_for_each(|_| {
+            self.next = 0;
+            self.record_in(encoder, &mut pass, usize::MAX)
+        })
+    }
+
+    fn record_in(
+        &mut self,
+        encoder: &mut wgpu::CommandEncoder,
+        pass: &mut Option<wgpu::ComputePass<'static>>,
+        count: usize,
+    ) -> Result<()> {
         let end = self.next.saturating_add(count).min(self.groups.len());
         let descriptor = wgpu::ComputePassDescriptor { label: Some("wgformer"), timestamp_writes: None };
-        let mut pass = None;
         for (bind, &groups) in
             self.session.plans[self.plan].dispatches[self.next..end].iter().zip(&self.groups[self.next..])
         {
             let Some([x, y]) = grid(groups)? else { continue };
             if !bind.copies.is_empty() {
-                pass = None;
+                *pass = None;
                 bind.copies.iter().for_each(|copy| copy.record(encoder, &self.extent));
             }
             // The pass ends before the encoder is used again.
@@ -225,15 +243,8 @@ impl Cursor<'_> {
             pass.set_bind_group(0, &bind.group, &[]);
             pass.dispatch_workgroups(x, y, 1);
         }
-        drop(pass);
         self.next = end;
         Ok(())
-    }
-
-    /// Starts the same step again; what the host uploaded is still there.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) fn rewind(&mut self) {
-        self.next = 0;
     }
 
     /// The next dispatch, with the buffer of each argument that is no weight.

@@ -101,8 +101,9 @@ pub struct Spec {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Body {
-    /// Tiles of so many rows through workgroup memory: one of [`TILES`].
-    Tile { rows: u32 },
+    /// Tiles of so many rows through workgroup memory: one of [`TILES`]. Software adapters would take seconds to compile
+    /// its loop over the depth unrolled, GPUs are a sixth slower without.
+    Tile { rows: u32, unrolled: bool },
     /// A workgroup for some outputs of so many rows.
     Row { reduce: Reduce, rows: u32, columns: u32 },
     /// So many rows by 8 columns for each lane, weights from a texture.
@@ -149,7 +150,11 @@ impl Spec {
 
     pub(super) fn link(&self) -> Link {
         let link = match self.body {
-            Body::Tile { rows } => self.outs(link_tile(tile(rows))),
+            Body::Tile { rows, unrolled } => {
+                let [_, _, depth, _] = tile(rows);
+                let link = self.outs(link_tile(tile(rows)));
+                if unrolled { link.unrolled("DEEP", depth / 4) } else { link }
+            }
             Body::Row { reduce, rows, columns } => reduce
                 .link(Link::new("matvec", Constants::WGSL))
                 .number("ROWS", rows)
@@ -252,7 +257,8 @@ impl Matmul<View> {
     }
 
     pub(super) fn candidates(&self, caps: &Caps) -> Vec<Candidate> {
-        let tiles = self.in_buffers(Body::Tile { rows: self.tile_rows() }, Ok(()));
+        let tile = Body::Tile { rows: self.tile_rows(), unrolled: !caps.cpu };
+        let tiles = self.in_buffers(tile, Ok(()));
         let row = |(reduce, choice)| self.in_buffers(self.row(reduce), choice);
         let rows = Reduce::choices(caps).into_iter().flat_map(row);
         let mut all: Vec<_> = self.packed(caps).into();
@@ -368,7 +374,7 @@ impl Matmul<View> {
             y_batch: y as u32,
         };
         let (per, columns) = match spec.body {
-            Body::Tile { rows } => (rows, tile(rows)[1]),
+            Body::Tile { rows, .. } => (rows, tile(rows)[1]),
             Body::Row { rows, columns, .. } => (rows, columns),
             Body::Lanes { width, rows } => (rows, 8 * width),
         };

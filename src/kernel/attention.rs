@@ -127,9 +127,9 @@ pub struct Spec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Body {
     /// A query row for each invocation, keys and values through workgroup memory.
-    Tile,
+    Tile { unrolled: bool },
     /// A workgroup for one query row and head.
-    Row(Reduce),
+    Row { reduce: Reduce, unrolled: bool },
     /// So many panels of query rows, a row for each lane of a subgroup.
     Lanes { width: u32, panels: u32 },
     /// One query row and head, a key for each lane of a subgroup.
@@ -169,8 +169,8 @@ fn panels(bucket: u32, width: u32) -> u32 {
 impl Spec {
     pub(super) fn tier(&self) -> Tier {
         match self.body {
-            Body::Tile => Tier::Baseline,
-            Body::Row(reduce) => reduce.tier(),
+            Body::Tile { .. } => Tier::Baseline,
+            Body::Row { reduce, .. } => reduce.tier(),
             Body::Lanes { .. } | Body::RowLanes { .. } => Tier::Software,
         }
     }
@@ -178,8 +178,8 @@ impl Spec {
     /// Query rows of one workgroup.
     pub(crate) fn height(&self) -> u32 {
         match self.body {
-            Body::Tile => TILE,
-            Body::Row(_) | Body::RowLanes { .. } => 1,
+            Body::Tile { .. } => TILE,
+            Body::Row { .. } | Body::RowLanes { .. } => 1,
             Body::Lanes { width, panels } => width * panels,
         }
     }
@@ -227,8 +227,10 @@ impl Attention<View> {
             rows: Rows::Scalar,
             aligned: false,
         };
+        // Software adapters take long to compile what is unrolled, and gain nothing by it.
+        let unrolled = !caps.cpu;
         let row = |reduce| {
-            let spec = Spec { rows: Rows::direct(whole), ..spec(Body::Row(reduce)) };
+            let spec = Spec { rows: Rows::direct(whole), ..spec(Body::Row { reduce, unrolled }) };
             Candidate::new(spec, if reduce == Reduce::Subgroup { caps.subgroups() } else { Ok(()) })
         };
         let width = *caps.lanes().as_ref().unwrap_or(&8);
@@ -242,7 +244,8 @@ impl Attention<View> {
         // An invocation keeps query and output in registers: of wider heads they would spill.
         let narrow = if self.head_dim <= 128 { Ok(()) } else { Err("the head is wider than 128".into()) };
         let aligned = self.y.is_some_and(|y| self.quads(&y));
-        tiles.push(Candidate::new(Spec { rows: Rows::direct(whole), aligned, ..spec(Body::Tile) }, narrow));
+        tiles
+            .push(Candidate::new(Spec { rows: Rows::direct(whole), aligned, ..spec(Body::Tile { unrolled }) }, narrow));
         match self.role {
             Role::Decode => [rows, tiles].concat(),
             Role::Full | Role::Prefill | Role::Head => [tiles, rows].concat(),

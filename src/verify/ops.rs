@@ -78,9 +78,17 @@ pub async fn verify_share(
         Err(error) if super::models::names(filter).is_empty() => return Err(error),
         ops => ops.unwrap_or_default(),
     };
-    let mut number = 0..;
+    // Cases that run the same kernels are in one share: so each kernel is compiled on one device.
+    let mut groups: Vec<Vec<Spec>> = Vec::new();
     for (_, cases) in &mut ops {
-        cases.retain(|_| number.next().is_some_and(|n| share.has(n)));
+        cases.retain(|case| {
+            let kernels: Vec<Spec> = case.op.candidates(gpu.caps()).into_iter().map(|c| c.spec).collect();
+            let group = groups.iter().position(|other| *other == kernels).unwrap_or_else(|| {
+                groups.push(kernels);
+                groups.len() - 1
+            });
+            share.has(group)
+        });
     }
     let mut report = verify_cases(gpu, ops, progress).await?;
     let keeps_nan = report.adapter.as_ref().is_some_and(|a| a.keeps_nan);

@@ -7,8 +7,8 @@ use crate::kernel::{Keys, Reduce, Similarity};
 impl Spec {
     pub(in crate::kernel) fn link(&self) -> Link {
         let link = match self.body {
-            Body::Tile => self.link_tile(),
-            Body::Row(reduce) => self.link_row(reduce),
+            Body::Tile { unrolled } => self.link_tile(unrolled),
+            Body::Row { reduce, unrolled } => self.link_row(reduce, unrolled),
             Body::RowLanes { width } => Link::new("attention_row_lanes", Constants::WGSL)
                 .number("WG", width)
                 .number("QUADS", self.bucket / 4)
@@ -22,7 +22,7 @@ impl Spec {
             Body::Lanes { width, panels } => self.link_lanes(width, panels),
         };
         let output = match self.weights {
-            _ if matches!(self.body, Body::Tile | Body::Lanes { .. }) => "",
+            _ if matches!(self.body, Body::Tile { .. } | Body::Lanes { .. }) => "",
             true => "@group(0) @binding(7) var<storage, read_write> out: array<f32>;",
             false => "@group(0) @binding(6) var<storage, read_write> out: array<f32>;",
         };
@@ -44,13 +44,13 @@ impl Spec {
             })
     }
 
-    fn link_tile(&self) -> Link {
+    fn link_tile(&self, unrolled: bool) -> Link {
         // K and V blocks of at most 16 KiB, the default limit; of narrow heads smaller ones, so that more workgroups fit. A
         // power of two, so that all invocations load as many quads.
         let block = (1 << (2048 / self.bucket).ilog2()).min(32);
         let quads = self.bucket / 4;
         // Of wider heads, query and output alone fill a GPU's registers; numbers read one by one are much code.
-        let unrolled = self.rows == Rows::Quads && self.bucket <= 64;
+        let unrolled = unrolled && self.rows == Rows::Quads && self.bucket <= 64;
         let link = Link::new("attention", Constants::WGSL)
             .number("WG", TILE)
             .number("BLOCK", block)
@@ -63,7 +63,7 @@ impl Spec {
         if unrolled { link.unrolled("keys", 4).unrolled("loads", block * quads / TILE) } else { link }
     }
 
-    fn link_row(&self, reduce: Reduce) -> Link {
+    fn link_row(&self, reduce: Reduce, unrolled: bool) -> Link {
         let link = Link::new("attention_row", Constants::WGSL)
             .part(if reduce == Reduce::Subgroup { "parts/reduce_subgroup" } else { "parts/reduce_workgroup" })
             .part("parts/share")
@@ -75,7 +75,7 @@ impl Spec {
             .quads("v", 4, self.rows);
         // So many loads are under way at once; numbers read one by one are much code.
         match self.rows {
-            Rows::Quads => link.number("AHEAD", 4).unrolled("turns", self.bucket / 16),
+            Rows::Quads if unrolled => link.number("AHEAD", 4).unrolled("turns", self.bucket / 16),
             _ => link.number("AHEAD", 1),
         }
     }

@@ -283,7 +283,7 @@ impl Matmul<View> {
             aligned: x != Rows::Scalar
                 && !matches!(body, Body::Row { .. })
                 && outs.iter().flatten().all(View::aligned)
-                && self.batch.y % 4 == 0,
+                && self.batch.y.is_multiple_of(4),
         }
     }
 
@@ -313,8 +313,8 @@ impl Matmul<View> {
             Layout::Packed => Err("the weight is packed into a texture".into()),
             _ => choice,
         };
-        let w = self.layout == Layout::Kn || self.w.aligned() && self.batch.w % 4 == 0;
-        let (quads, scalars) = match w && self.x.aligned() && self.batch.x % 4 == 0 {
+        let w = self.layout == Layout::Kn || self.w.aligned() && self.batch.w.is_multiple_of(4);
+        let (quads, scalars) = match w && self.x.aligned() && self.batch.x.is_multiple_of(4) {
             true => (Ok(()), Err(WHOLE_QUADS.into())),
             false => (Err(mirror::UNALIGNED.into()), Ok(())),
         };

@@ -5,9 +5,8 @@
 // and the maximum is renewed, and sum and output rescaled, once for all of them. They are counted from the sequence's own
 // first key, so nothing else in the batch can change a bit of the answer.
 //
-// Where UNROLLED, each quad of the query has its own text, and loops up to `keys` and `loads` are unrolled, too: fast on a
-// GPU, but much to compile. The header declares q [tokens, heads head_dim], k, v [keys, kv_heads head_dim] and out, with
-// `_quad` and `_put`.
+// On GPUs loops up to `quads`, `keys` and `loads` are unrolled: fast, but much to compile. The header declares
+// q [tokens, heads head_dim], k, v [keys, kv_heads head_dim] and out, with `_quad` and `_put`.
 const FOUR = vec4u(0u, 1u, 2u, 3u);
 
 var<workgroup> ks: array<vec4f, BLOCK * QUADS>;
@@ -30,16 +29,11 @@ fn main(
     var output: array<vec4f, QUADS>;
     var q_square = 0.0;
     let q0 = c.q_offset + row * c.q_stride + h * c.head_dim;
-    if (UNROLLED) {
+    let quads = (c.head_dim + 3u) / 4u;
+    for (var quad = 0u; quad < quads; quad++) { // unroll
+        let four = q_quad(q0, quad * 4u, c.head_dim);
         for (var s = 0u; s < QUADS; s++) { // unroll
-            query[s] = q_quad(q0, s * 4u, c.head_dim);
-        }
-    } else {
-        for (var quad = 0u; quad < (c.head_dim + 3u) / 4u; quad++) {
-            let four = q_quad(q0, quad * 4u, c.head_dim);
-            for (var s = 0u; s < QUADS; s++) { // unroll
-                query[s] = select(query[s], four, s == quad);
-            }
+            query[s] = select(query[s], four, s == quad);
         }
     }
     if (COSINE) {
@@ -107,7 +101,7 @@ fn main(
 
     if (tile.first + local >= span.len) { return; }
     let inverse = select(1.0 / sum, 0.0, sum == 0.0);
-    for (var quad = 0u; quad < (c.head_dim + 3u) / 4u; quad++) {
+    for (var quad = 0u; quad < quads; quad++) {
         var four: vec4f;
         for (var s = 0u; s < QUADS; s++) { // unroll
             four = select(four, output[s], s == quad);

@@ -41,6 +41,7 @@ const BREAKS: &[Break] = &[
     broken("matmul", "matvec", "k < c.k; k += 4u * WG", "k + 4u < c.k; k += 4u * WG", "2x111x65"),
     broken("matmul", "matvec", "select(total.z, total.w, j == 3u), j >= 2u)", "total.x, j >= 2u)", "5x2049x33"),
     broken("matmul", "matvec", "rows - 1u) * c.x_stride", "0u) * c.x_stride", "decoding"),
+    broken("matmul", "matvec", "m < rows &&", "m <= rows &&", "decoding fewer rows"),
     broken("matmul", "matvec", " + residual_at(", " - residual_at(", "residual 1"),
     broken("matmul", "matmul", "w0 + n + min", "w0 + min", "Kn"),
     broken("matmul", "matmul", "n * c.w_stride, k", "n * c.w_stride, k + 1u", "59x65x111"),

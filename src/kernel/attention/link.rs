@@ -55,12 +55,14 @@ impl Spec {
             .number("WG", TILE)
             .number("BLOCK", block)
             .number("QUADS", quads)
-            .flag("UNROLLED", unrolled)
             .quads("q", 2, self.rows)
             .quads("k", 3, self.rows)
             .quads("v", 4, self.rows)
             .put("out", 6, self.aligned);
-        if unrolled { link.unrolled("keys", 4).unrolled("loads", block * quads / TILE) } else { link }
+        match unrolled {
+            true => link.unrolled("quads", quads).unrolled("keys", 4).unrolled("loads", block * quads / TILE),
+            false => link,
+        }
     }
 
     fn link_row(&self, reduce: Reduce, unrolled: bool) -> Link {

@@ -63,7 +63,7 @@ fn specials() -> Vec<Case> {
     const WIDE: Option<u32> = Some(500);
     let mut cases = Vec::new();
     for (similarity, name) in [(Similarity::Dot, "dot"), (Similarity::Cosine, "cosine")] {
-        for size in [1e4, 1e-20] {
+        for size in [1e4, 1e-3, 1e-20, 0.0] {
             let case = case(format!("{name}, q and k around {size:e}"), Keys::Memory, 2, 2, 15);
             let case = with(case, |op| (op.similarity, op.window) = (similarity, WIDE));
             cases.push(case.around("q", 0.0, size).around("k", 0.0, size));

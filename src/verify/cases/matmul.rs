@@ -34,6 +34,8 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(batches());
     cases.push(Case::many(plain(ROOM, 2, 3)));
     cases.push(Case::new("fewer rows than there is room for", plain(40, 67, 33), Step::rows(19)).odd());
+    let decoding = Matmul { role: Role::Decode, ..plain(9, 67, 33) };
+    cases.push(Case::new("decoding fewer rows than there is room for", decoding, Step::rows(6)).odd());
     // So many columns that a packed weight has another stack of them.
     for k in [1, 32] {
         cases.push(Case::rows(format!("1x131100x{k}"), plain(1, 131_100, k)).large());

@@ -11,6 +11,8 @@ pub(super) fn cases() -> Vec<Case> {
     for &n in &SIZES {
         cases.push(case(format!("{n} columns"), n, Mean, true));
     }
+    // As many columns as whole workgroups have.
+    cases.push(case("plain, 64 columns".into(), 64, Mean, false));
     for row in pairwise(&[4, 2]) {
         let (mode, normalize) = ([Mean, Cls, Max, Last][row[0]], row[1] == 1);
         let name = format!("{mode:?} normalize {normalize}");

@@ -16,10 +16,7 @@ fn scores(row: u32, j: u32, count: u32) -> array<f32, HELD> {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, in: Invocation) {
     let row = linear_group(group, groups);
     if (row >= row_count()) { return; }
-    var count = length_of(row);
-    if (CAUSAL) {
-        count = min(count, c.cols - c.causal + row % c.causal + 1u);
-    }
+    let count = counted(row);
     // Where the loops over j end: if WHOLE, each has one turn.
     let end = select(count, WG, WHOLE);
     var held: array<f32, HELD>;

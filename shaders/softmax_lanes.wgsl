@@ -8,10 +8,7 @@
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, in: Invocation) {
     let row = linear_group(group, groups);
     if (row >= row_count()) { return; }
-    var count = length_of(row);
-    if (CAUSAL) {
-        count = min(count, c.cols - c.causal + row % c.causal + 1u);
-    }
+    let count = counted(row);
     let x0 = c.x_offset + row * c.x_stride;
     var top = NEG_LARGE;
     for (var j = in.local; j < count; j += 4u * WG) {

@@ -3,7 +3,7 @@
 mod common;
 
 use wgformer::kernel::{Attention, Layout, Matmul, Op, Role};
-use wgformer::verify::{Share, verify_share};
+use wgformer::verify::{Share, cases, verify_share};
 use wgformer::weights::DType;
 use wgformer::{Context, Slice};
 use wgpu::util::DeviceExt;
@@ -26,6 +26,9 @@ fn every_kernel_is_right() {
     reports.into_iter().for_each(|part| report.merge(part));
     eprintln!("{report}");
     assert!(report.passed());
+    for op in &report.ops {
+        assert_eq!(op.cases, cases::of(&op.op).len(), "{}: each case in one share", op.op);
+    }
 }
 
 #[test]

@@ -59,9 +59,9 @@ fn fma_rate(gpu: &Context, width: u32) -> Result<f64> {
 fn buffer_rates(gpu: &Context, width: u32) -> Result<(f64, f64)> {
     const GROUPS: u32 = 1024;
     let limits = &gpu.caps().limits;
-    let most = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+    let most = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(BYTES_GPU);
     // Whole turns of the kernels' loops.
-    let bytes = if gpu.caps().cpu { BYTES } else { BYTES_GPU.min(most) } / BYTES * BYTES;
+    let bytes = if gpu.caps().cpu { BYTES } else { (most / BYTES).max(1) * BYTES };
     let (source, copy) = (storage(gpu, bytes)?, storage(gpu, bytes)?);
     let numbers = [("WG", width)];
     let kernel = Kernel::new(gpu, "bench/copy", &numbers, &[entry(0, &copy), entry(1, &source)])?;

@@ -186,14 +186,14 @@ pub(super) fn times(ready: &mut Ready) -> Result<Vec<f64>> {
         replays = wanted.clamp(replays + 1, 10 * replays).min(REPLAYS);
         taken = ready.time(replays)?.as_secs_f64();
     }
-    let mut awake = if ready.is_software() { WAKING } else { 0.0 };
-    while awake < WAKING {
+    let waking = if ready.is_software() { 0.0 } else { WAKING };
+    let mut awake = 0.0;
+    while awake < waking {
         taken = ready.time(replays)?.as_secs_f64();
         awake += taken;
     }
     let mut times = vec![taken / replays as f64];
-    let total = TOTAL - if ready.is_software() { 0.0 } else { WAKING };
-    for _ in 0..((total / taken) as usize).min(MOST) {
+    for _ in 0..(((TOTAL - waking) / taken) as usize).min(MOST) {
         times.push(ready.time(replays)?.as_secs_f64() / replays as f64);
     }
     Ok(times)

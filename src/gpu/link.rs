@@ -30,7 +30,7 @@ shaders! {
     "bench/copy" "bench/fma_scalar" "bench/fma_vec4" "bench/read_buffer" "bench/read_texture"
     "bench/plain_argmax" "bench/plain_attention" "bench/plain_embed" "bench/plain_gate" "bench/plain_matmul"
     "bench/plain_norm" "bench/plain_pool" "bench/plain_qkv" "bench/plain_softmax" "bench/plain_topk"
-    "parts/activation" "parts/best_lanes" "parts/best_subgroup" "parts/best_workgroup" "parts/column_kn" "parts/column_nk" "parts/keys_memory" "parts/keys_own" "parts/keys_table" "parts/mask" "parts/numeric" "parts/packed_row"
+    "parts/activation" "parts/best_lanes" "parts/best_subgroup" "parts/best_workgroup" "parts/column_kn" "parts/column_nk" "parts/counted" "parts/keys_memory" "parts/keys_own" "parts/keys_table" "parts/mask" "parts/numeric" "parts/packed_row"
     "parts/reduce_lanes" "parts/reduce_subgroup" "parts/reduce_workgroup"
     "parts/score_cosine" "parts/score_dot" "parts/power" "parts/rank" "parts/rows" "parts/share" "parts/step" "parts/texel_bf16" "parts/texel_f16" "parts/texel_f32" "parts/tile" "parts/weight" "parts/window"
 }
@@ -162,10 +162,7 @@ impl Link {
             Rows::Mirror => format!("var {name}: texture_storage_2d<rgba32float, read>"),
         };
         let read = match rows {
-            Rows::Scalar => format!(
-                "    let four = vec4u(at, at + 1u, at + 2u, at + 3u);\n    let i = row + min(four, vec4u(end - 1u));\n    \
-                 return select(vec4f(0.0), vec4f({name}[i.x], {name}[i.y], {name}[i.z], {name}[i.w]), four < vec4u(end));"
-            ),
+            Rows::Scalar => one_by_one(|i| format!("{name}[{i}]")),
             Rows::Quads => format!("    return select(vec4f(0.0), {name}[(row + min(at, end - 4u)) / 4u], at < end);"),
             Rows::Mirror => format!(
                 "    let i = (row + min(at, end - 4u)) / 4u;\n    let texel = textureLoad({name}, vec2u(i % {wide}u, i / {wide}u));\n    \
@@ -204,26 +201,18 @@ impl Link {
 
     /// A matrix of weights in a buffer, read as by [`Self::quads`]; `aligned` where its rows are whole quads.
     pub fn weight_quads(self, name: &str, binding: u32, dtype: DType, aligned: bool) -> Self {
-        let pair = match dtype {
-            _ if !aligned => return self.weight(name, binding, dtype).quads_of(name),
+        let (link, read) = match dtype {
+            _ if !aligned => (self.weight(name, binding, dtype), one_by_one(|i| format!("{name}_at({i})"))),
             DType::F32 | DType::U32 => return self.quads(name, binding, Rows::Quads),
-            DType::F16 => "halves_of(pair)",
-            DType::BF16 => "bfloats_of(pair)",
+            DType::F16 | DType::BF16 => {
+                let four = if dtype == DType::F16 { "halves_of" } else { "bfloats_of" };
+                let words = format!("@group(0) @binding({binding}) var<storage, read> {name}: array<vec2u>;");
+                let read =
+                    format!("    return select(vec4f(0.0), {four}({name}[(row + min(at, end - 4u)) / 4u]), at < end);");
+                (self.part("parts/weight").line(&words), read)
+            }
         };
-        self.part("parts/weight").line(&format!(
-            "@group(0) @binding({binding}) var<storage, read> {name}: array<vec2u>;\n\
-             fn {name}_quad(row: u32, at: u32, end: u32) -> vec4f {{\n    let pair = {name}[(row + min(at, end - 4u)) / 4u];\n    \
-             return select(vec4f(0.0), {pair}, at < end);\n}}"
-        ))
-    }
-
-    /// `NAME_quad` by four times `NAME_at`.
-    fn quads_of(self, name: &str) -> Self {
-        self.line(&format!(
-            "fn {name}_quad(row: u32, at: u32, end: u32) -> vec4f {{\n    let four = vec4u(at, at + 1u, at + 2u, at + 3u);\n    \
-             let i = row + min(four, vec4u(end - 1u));\n    return select(vec4f(0.0), \
-             vec4f({name}_at(i.x), {name}_at(i.y), {name}_at(i.z), {name}_at(i.w)), four < vec4u(end));\n}}"
-        ))
+        link.line(&format!("fn {name}_quad(row: u32, at: u32, end: u32) -> vec4f {{\n{read}\n}}"))
     }
 
     /// `fn activate(x)`.
@@ -257,6 +246,15 @@ impl Link {
         }
         text
     }
+}
+
+/// What a `NAME_quad` does whose elements are read one by one, each as `element` says for its index.
+fn one_by_one(element: impl Fn(&str) -> String) -> String {
+    let [x, y, z, w] = ["i.x", "i.y", "i.z", "i.w"].map(element);
+    format!(
+        "    let four = vec4u(at, at + 1u, at + 2u, at + 3u);\n    let i = row + min(four, vec4u(end - 1u));\n    \
+         return select(vec4f(0.0), vec4f({x}, {y}, {z}, {w}), four < vec4u(end));"
+    )
 }
 
 /// The source of a kernel that is only measured: it has no parts and no constants but `numbers`.

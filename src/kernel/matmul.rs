@@ -150,11 +150,7 @@ impl Spec {
 
     pub(super) fn link(&self) -> Link {
         let link = match self.body {
-            Body::Tile { rows, unrolled } => {
-                let [_, _, depth, _] = tile(rows);
-                let link = self.outs(link_tile(tile(rows)));
-                if unrolled { link.unrolled("DEEP", depth / 4) } else { link }
-            }
+            Body::Tile { rows, unrolled } => self.outs(link_tile(tile(rows), unrolled)),
             Body::Row { reduce, rows, columns } => reduce
                 .link(Link::new("matvec", Constants::WGSL))
                 .number("ROWS", rows)
@@ -204,15 +200,16 @@ fn tile(rows: u32) -> [u32; 4] {
     TILES.into_iter().find(|tile| tile[0] == rows).unwrap_or(TILES[0])
 }
 
-fn link_tile([rows, columns, depth, each]: [u32; 4]) -> Link {
-    Link::new("matmul", Constants::WGSL)
+fn link_tile([rows, columns, depth, each]: [u32; 4], unrolled: bool) -> Link {
+    let link = Link::new("matmul", Constants::WGSL)
         .number("WG", rows / each * columns / 4)
         .number("TILE_M", rows)
         .number("TILE_N", columns)
         .number("DEPTH", depth)
         .number("EACH_M", each)
         .number("QUADS_M", each.div_ceil(4))
-        .number("W_BLOCKS", columns / rows.min(columns))
+        .number("W_BLOCKS", columns / rows);
+    if unrolled { link.unrolled("DEEP", depth / 4) } else { link }
 }
 
 impl Matmul<View> {
@@ -296,15 +293,15 @@ impl Matmul<View> {
         Body::Row { reduce, rows: if shares { most } else { 1 }, columns }
     }
 
-    /// The highest tile of which there are enough to keep a large GPU busy.
+    /// The highest tile of which there are enough to keep a large GPU busy, and of which the rows fill more than half.
     fn tile_rows(&self) -> u32 {
         let (m, n, _) = self.sizes();
         let enough = |[rows, columns, ..]: [u32; 4]| {
             let (rows, columns) = (rows as usize, columns as usize);
-            m.div_ceil(rows) * n.div_ceil(columns) * self.batch.count >= ENOUGH
+            let tiles = m.div_ceil(rows).saturating_mul(n.div_ceil(columns)).saturating_mul(self.batch.count);
+            tiles >= ENOUGH && m > rows / 2
         };
-        let half = |tile: &[u32; 4]| m > tile[0] as usize / 2;
-        TILES.into_iter().rev().find(|tile| half(tile) && enough(*tile)).unwrap_or(TILES[0])[0]
+        TILES.into_iter().rev().find(|tile| enough(*tile)).unwrap_or(TILES[0])[0]
     }
 
     /// A body over the buffers: by quads where x and w are made of them, or else element by element; the same sums.

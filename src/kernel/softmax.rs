@@ -74,7 +74,7 @@ impl Spec {
             Reduce::Lanes(_) => self.reduce.link(Link::new("softmax_lanes", Constants::WGSL)),
             _ => self.width.link(self.reduce, Link::new("softmax", Constants::WGSL)),
         };
-        link.line(lengths).flag("CAUSAL", self.causal)
+        link.line(lengths).flag("CAUSAL", self.causal).part("parts/counted")
     }
 }
 

@@ -24,7 +24,8 @@ impl Model {
         let Some(gpu) = self.gpu() else { return Ok(()) };
         let settings = self.settings();
         let (mut batches, mut plans) = (Vec::new(), Vec::new());
-        for batch in sizes(gpu.caps().lanes().is_ok()) {
+        let software = gpu.caps().lanes().is_ok();
+        for batch in sizes(software) {
             match self.plans(batch, &settings) {
                 // No later call can be as large.
                 Err(Error::Limit { .. }) if batch > 1 => continue,
@@ -34,7 +35,7 @@ impl Model {
         }
         let kernels = gpu.unprepared(&plans);
         // A GPU's driver has compiled what it needs by then.
-        batches.truncate(if gpu.caps().cpu { batches.len() } else { 1 });
+        batches.truncate(if software { batches.len() } else { 1 });
         let calls = batches.len();
         gpu.prepare_with(&plans, &mut |done| progress(done, kernels + calls))?;
         for (done, &batch) in batches.iter().enumerate() {

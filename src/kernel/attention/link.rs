@@ -66,10 +66,9 @@ impl Spec {
     }
 
     fn link_row(&self, reduce: Reduce, unrolled: bool) -> Link {
-        let link = Link::new("attention_row", Constants::WGSL)
-            .part(if reduce == Reduce::Subgroup { "parts/reduce_subgroup" } else { "parts/reduce_workgroup" })
+        let link = reduce
+            .link_wide(Link::new("attention_row", Constants::WGSL), ROW)
             .part("parts/share")
-            .number("WG", ROW)
             .number("QUADS", self.bucket / 4)
             .flag("WEIGHTS", self.weights)
             .quads("q", 2, self.rows)

@@ -3,11 +3,15 @@
 mod common;
 
 use common::block_on;
+use wgformer::Context;
 use wgformer::generate::Settings;
 use wgformer::model::{Blueprint, Model, Padded};
 
 fn warm(name: &str) -> Model {
-    let gpu = common::context();
+    warm_on(common::context(), name)
+}
+
+fn warm_on(gpu: Context, name: &str) -> Model {
     let blueprint = Blueprint::open(format!("tests/golden/{name}")).expect("a blueprint");
     let model = block_on(Model::build(&gpu, blueprint)).expect("a model");
     let before = gpu.pipelines();
@@ -44,6 +48,17 @@ fn encoders() {
             finds(&model, &what, model.embed_ids(&vec![vec![7; len]; batch]));
             finds(&model, &what, model.encode(&padded(batch, len), false));
         }
+    }
+}
+
+/// A device without lanes has kernels for few rows and for many, as GPUs have.
+#[test]
+fn without_subgroups() {
+    let adapter = common::adapter();
+    let (device, queue) = block_on(adapter.request_device(&Default::default())).expect("a device");
+    let model = warm_on(Context::new(&device, &queue).expect("a default device"), "bert-tiny");
+    for (batch, len) in [(1, 1), (5, 14), (17, 1), (40, 14), (150, 14)] {
+        finds(&model, &format!("{batch} sequences of {len}"), model.embed_ids(&vec![vec![7; len]; batch]));
     }
 }
 

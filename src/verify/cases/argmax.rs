@@ -19,6 +19,11 @@ pub(super) fn cases() -> Vec<Case> {
         let infinite = top(&format!("infinity before the {name} NaN"), &[3], f32::INFINITY);
         cases.push(infinite.special("x", 1, 70, f32::from_bits(nan)));
     }
+    // Equals, whatever their sign; a row of negative numbers has nothing greater.
+    for (name, first) in [("zero before -0", 0.0f32), ("-0 before zero", -0.0)] {
+        cases.push(top(name, &[20], first).special("x", 1, 90, -first).around("x", -9.0, 0.1));
+    }
+    cases.push(top("the least NaN before another", &[20], f32::from_bits(0x7f80_0001)).special("x", 1, 90, f32::NAN));
     cases.push(top("the last column", &[110], 1e30));
     cases.push(Case::rows("all equal", plain(3, 1025)).around("x", -4.0, 0.0));
     cases.push(Case::rows("all at the lowest", plain(3, 97)).around("x", f32::MIN, 0.0).special(

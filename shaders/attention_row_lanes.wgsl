@@ -53,8 +53,8 @@ fn main(
         var s = similarity(product, q_square, k_square);
         if (BIAS) { s += bias_of(span, h, i, min(j, end - 1u)); }
         s = select(NEG_LARGE, s, seen);
-        // `subgroupMax` may drop a NaN; a sum keeps it.
-        let peak = max_nan(top, select(subgroupMax(s), subgroupAdd(s), subgroupAny(is_nan(s))));
+        // Whether `subgroupMax` drops a NaN or not: the weight p of that key is one.
+        let peak = max(top, subgroupMax(s));
         let shrink = power_of_two((top - peak) * LOG2_E);
         let p = select(0.0, power_of_two((s - peak) * LOG2_E), seen);
         sum = fma(sum, shrink, p);

@@ -1,37 +1,41 @@
-// y = softmax(scale * x) where a workgroup is one subgroup of WG lanes, one for each row: its maximum, the sum of
-// exp(scale * x - maximum), the quotients. It reads the row three times, since few lanes cannot hold it.
-// A turn of a loop takes four columns: see argmax.wgsl.
-@group(0) @binding(2) var<storage, read> x: array<f32>;        // [R, C]
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;  // [R, C]
+// y = softmax(scale * x) where a workgroup is one subgroup of WG lanes, which goes through some rows: a row's maximum, the
+// sum of e^(scale * x - maximum), the quotients. A lane strides over its quads three times, since few lanes cannot hold it.
+//
+// The header declares x and y [R, C] with `x_quad` and `y_put`.
+
+// Which columns of the quad from j on count.
+fn counts(j: u32, count: u32) -> vec4<bool> {
+    return vec4u(j, j + 1u, j + 2u, j + 3u) < vec4u(count);
+}
+
+fn scaled(row: u32, j: u32) -> vec4f {
+    return c.scale * x_quad(c.x_offset + row * c.x_stride, j, c.cols);
+}
+
+// The quad's powers, 0 for columns that do not count.
+fn powers(row: u32, j: u32, count: u32, top: f32) -> vec4f {
+    let at = (scaled(row, j) - top) * LOG2_E;
+    let all = vec4f(power_of_two(at.x), power_of_two(at.y), power_of_two(at.z), power_of_two(at.w));
+    return select(vec4f(0.0), all, counts(j, count));
+}
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, in: Invocation) {
-    let row = linear_group(group, groups);
-    if (row >= row_count()) { return; }
-    let count = counted(row);
-    let x0 = c.x_offset + row * c.x_stride;
-    var top = NEG_LARGE;
-    for (var j = in.local; j < count; j += 4u * WG) {
-        for (var e = 0u; e < 4u; e++) { // unroll
-            top = max_nan(top, c.scale * x[x0 + min(j + e * WG, count - 1u)]);
+    let first = linear_group(group, groups) * c.rows_each;
+    for (var row = first; row < min(first + c.rows_each, row_count()); row++) {
+        let count = counted(row);
+        // Whether a maximum drops a NaN or not: its power is one.
+        var tops = vec4f(NEG_LARGE);
+        for (var j = in.local * 4u; j < count; j += 4u * WG) {
+            tops = max(tops, select(vec4f(NEG_LARGE), scaled(row, j), counts(j, count)));
         }
-    }
-    top = reduce_max(top, in);
-    var sum = 0.0;
-    for (var j = in.local; j < count; j += 4u * WG) {
-        for (var e = 0u; e < 4u; e++) { // unroll
-            let at = j + e * WG;
-            sum += select(0.0, exp(c.scale * x[x0 + min(at, count - 1u)] - top), at < count);
-        }
-    }
-    sum = reduce_sum(sum, in);
-    let y0 = c.y_offset + row * c.y_stride;
-    for (var j = in.local; j < c.cols; j += 4u * WG) {
-        for (var e = 0u; e < 4u; e++) { // unroll
-            let at = j + e * WG;
-            var p = 0.0;
-            if (at < count) { p = exp(c.scale * x[x0 + at] - top) / sum; }
-            if (at < c.cols) { y[y0 + at] = p; }
+        let top = subgroupMax(max(max(tops.x, tops.y), max(tops.z, tops.w)));
+        var sums: vec4f;
+        for (var j = in.local * 4u; j < count; j += 4u * WG) { sums += powers(row, j, count, top); }
+        let sum = reduce_sum((sums.x + sums.y) + (sums.z + sums.w), in);
+        for (var j = in.local * 4u; j < c.cols; j += 4u * WG) {
+            let shares = powers(row, j, count, top) / sum;
+            y_put(c.y_offset + row * c.y_stride, j, c.cols, select(vec4f(0.0), shares, counts(j, count)));
         }
     }
 }

@@ -52,8 +52,9 @@ const BREAKS: &[Break] = &[
     broken("softmax", "softmax", "WG < count)", "WG + 1u < count)", "causal Some(3)"),
     broken("softmax", "softmax", "if (!WHOLE) { held = scores", "if (WHOLE) { held = scores", "1025 columns"),
     broken("softmax", "softmax_lanes", "row % c.causal + 1u", "row % c.causal", "causal Some(3)"),
-    broken("softmax", "softmax_lanes", "x[x0 + at]", "x[x0 + at + 1u]", "59 columns"),
-    broken("softmax", "softmax_lanes", "if (at < count)", "if (at <= count)", "causal Some(3)"),
+    broken("softmax", "softmax_lanes", "c.x_stride, j, c.cols)", "c.x_stride, j + 1u, c.cols)", "59 columns"),
+    broken("softmax", "softmax_lanes", "< vec4u(count)", "<= vec4u(count)", "causal Some(3)"),
+    broken("softmax", "softmax_lanes", "vec4f(NEG_LARGE)", "vec4f(0.0)", "far from 0"),
     broken("softmax", "softmax_lanes", " / sum;", ";", "59 columns"),
 
     broken("norm", "norm", " + c.eps)", ")", "eps 5e-1"),

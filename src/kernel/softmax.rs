@@ -4,7 +4,7 @@ use super::spec::Width;
 use super::{Candidate, Checker, Dispatch, Reduce, Tier, View, Work};
 use crate::Result;
 use crate::gpu::Caps;
-use crate::gpu::link::Link;
+use crate::gpu::link::{Link, Rows};
 use crate::graph::step::Domain;
 use crate::weights::DType;
 
@@ -47,6 +47,8 @@ impl<T> Softmax<T> {
 pub struct Spec {
     reduce: Reduce,
     width: Width,
+    /// How the lanes of a software adapter read x and write y.
+    rows: Rows,
     lengths: bool,
     causal: bool,
 }
@@ -54,7 +56,7 @@ pub struct Spec {
 constants! {
     Constants {
         rows_at: u32, cols: u32, x_offset: u32, x_stride: u32, y_offset: u32, y_stride: u32, l_offset: u32, l_stride: u32,
-        scale: f32, causal: u32,
+        scale: f32, causal: u32, rows_each: u32,
     }
 }
 
@@ -71,7 +73,12 @@ impl Spec {
             false => "fn length_of(row: u32) -> u32 { return c.cols; }",
         };
         let link = match self.reduce {
-            Reduce::Lanes(_) => self.reduce.link(Link::new("softmax_lanes", Constants::WGSL)),
+            Reduce::Lanes(_) => self
+                .reduce
+                .link(Link::new("softmax_lanes", Constants::WGSL))
+                .part("parts/power")
+                .quads("x", 2, self.rows)
+                .put("y", 4, self.rows == Rows::Quads),
             _ => self.width.link(self.reduce, Link::new("softmax", Constants::WGSL)),
         };
         link.line(lengths).flag("CAUSAL", self.causal).part("parts/counted")
@@ -95,13 +102,24 @@ impl Softmax<View> {
 
     pub(super) fn candidates(&self, caps: &Caps) -> Vec<Candidate> {
         let (lengths, causal) = (self.lengths.is_some(), self.causal.is_some());
-        let spec = |reduce| Spec { reduce, width: Width::of(reduce, self.x.cols), lengths, causal };
+        let aligned = self.x.aligned() && self.y.aligned();
+        let spec = |reduce: Reduce| Spec {
+            reduce,
+            width: Width::of(reduce, self.x.cols),
+            rows: Rows::direct(aligned && reduce.tier() == Tier::Software),
+            lengths,
+            causal,
+        };
         Reduce::choices(caps).map(|(reduce, choice)| Candidate::new(spec(reduce), choice)).into()
     }
 
-    pub(super) fn dispatch(&self, _: &super::Spec, domain: Domain) -> Dispatch {
+    pub(super) fn dispatch(&self, spec: &super::Spec, domain: Domain) -> Dispatch {
         let ([x_offset, x_stride], [y_offset, y_stride]) = (self.x.words(), self.y.words());
         let [l_offset, l_stride] = self.lengths.map_or([0; 2], |v| v.words());
+        // Of narrow rows a software adapter's workgroup takes some, since each workgroup has its cost; of wide ones it would
+        // take more turns than lavapipe allows (see verify's cases).
+        let lanes = spec.tier() == Tier::Software;
+        let per = if lanes && self.x.cols <= 1024 { 4 } else { 1 };
         let constants = Constants {
             rows_at: domain.word(),
             cols: self.x.cols as u32,
@@ -113,7 +131,8 @@ impl Softmax<View> {
             l_stride,
             scale: self.scale,
             causal: self.causal.unwrap_or(1),
+            rows_each: per,
         };
-        Dispatch::new(&constants, Work::Rows { domain, per: 1, times: 1 })
+        Dispatch::new(&constants, Work::Rows { domain, per, times: 1 })
     }
 }

@@ -7,7 +7,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend([301, 701].map(|n| Case::rows(format!("{n} columns"), plain(3, n))));
     cases.extend(options());
     // See `cases::attention`: three looks at each would be too many turns of 8 lanes.
-    cases.push(Case::rows("300000 columns", plain(1, 300_000)).large());
+    cases.push(Case::rows("300000 columns", plain(3, 300_000)).large());
     cases.push(Case::many(plain(ROOM, 3)));
     for size in [1e4, 1e-20] {
         cases.push(Case::rows(format!("x around {size:e}"), plain(3, 97)).around("x", 0.0, size));

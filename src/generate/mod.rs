@@ -26,7 +26,7 @@ pub use settings::{EarlyStopping, MOST_BEAMS, Settings};
 use crate::graph::{Plan, Step};
 use crate::kernel::Role;
 use crate::model::Model;
-use crate::model::arch::Arch;
+use crate::model::arch::{Arch, Position};
 use crate::model::padded::check_ids;
 use crate::{Error, Result};
 use machine::{Job, Machine};
@@ -97,7 +97,8 @@ impl Model {
         }
         let mut machine = self.machine(&job).await?;
         let lengths: Vec<usize> = sources.iter().map(Vec::len).collect();
-        let mut search = Search::new(settings, prompts, &limits, &lengths);
+        let position = arch.decoder.as_ref().map_or(Position::None, |stack| stack.position);
+        let mut search = Search::new(settings, position, prompts, &limits, &lengths);
         if let Some(encoder) = &arch.encoder {
             machine.encode(encoder.step(sources)).await?;
         }

@@ -8,6 +8,7 @@ use super::rules::Scored;
 use super::sample::uniform;
 use super::{Finish, Generated, Settings};
 use crate::graph::Step;
+use crate::model::arch::Position;
 use crate::{Error, Result};
 
 /// Greedy steps in one submission: ids stay on the GPU meanwhile, and what comes after an end is dropped.
@@ -17,6 +18,8 @@ const BURST: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Search<'a> {
     settings: &'a Settings,
+    /// How the decoder counts tokens.
+    position: Position,
     texts: Vec<Text>,
     /// Greedy ids are chosen on the GPU.
     greedy: bool,
@@ -47,7 +50,13 @@ enum Choice {
 
 impl<'a> Search<'a> {
     /// Prompts with the lengths at which they end, and the lengths of their sources, if they have any.
-    pub fn new(settings: &'a Settings, prompts: &[Vec<u32>], limits: &[usize], sources: &[usize]) -> Self {
+    pub fn new(
+        settings: &'a Settings,
+        position: Position,
+        prompts: &[Vec<u32>],
+        limits: &[usize],
+        sources: &[usize],
+    ) -> Self {
         let mut memory = 0;
         let mut texts = Vec::with_capacity(prompts.len());
         for (i, (prompt, &limit)) in prompts.iter().zip(limits).enumerate() {
@@ -57,7 +66,8 @@ impl<'a> Search<'a> {
             memory += rows;
             texts.push(Text { prompt: prompt.len(), limit, memory: memory_of, beams, finished: None, finish: None });
         }
-        Self { settings, texts, greedy: settings.is_plain_greedy(), slot: 0, asked: Vec::new() }
+        let greedy = settings.is_plain_greedy();
+        Self { settings, position, texts, greedy, slot: 0, asked: Vec::new() }
     }
 
     /// The step that feeds the prompts of some texts.
@@ -71,6 +81,7 @@ impl<'a> Search<'a> {
             beam.keys = (self.slot..end).collect();
             self.slot = end;
             step.push_cached(text.prompt, &beam.keys);
+            number(&mut step, self.position, 0, &beam.ids);
             ids.extend_from_slice(&beam.ids);
             see(&mut step, text.memory);
             if self.settings.num_beams > 1 {
@@ -86,7 +97,9 @@ impl<'a> Search<'a> {
     pub fn decode(&mut self) -> Vec<Step> {
         let under_way = self.texts.iter().filter(|text| text.finish.is_none());
         let room = under_way.map(|text| text.limit - text.beams.first().map_or(0, |beam| beam.ids.len())).min();
-        let count = room.map_or(0, |room| if self.greedy { room.min(BURST) } else { 1 });
+        // What is left on the GPU cannot be told from a token that has no position.
+        let burst = if self.greedy && self.position.uncounted().is_none() { BURST } else { 1 };
+        let count = room.map_or(0, |room| room.min(burst));
         (0..count).map(|i| self.feed(i == 0)).collect()
     }
 
@@ -102,7 +115,10 @@ impl<'a> Search<'a> {
                 self.slot += 1;
                 step.push_cached(1, &beam.keys);
                 see(&mut step, memory);
-                ids.extend(beam.ids.last());
+                if let (true, Some(&id)) = (known, beam.ids.last()) {
+                    number(&mut step, self.position, beam.keys.len() - 1, &[id]);
+                    ids.push(id);
+                }
                 self.asked.push((i, b));
             }
         }
@@ -223,6 +239,13 @@ impl Text {
         let forced = self.prompt + ids.len() >= self.limit && !settings.forced_eos_token_id.is_empty();
         if ended && !forced { Finish::End } else { Finish::Length }
     }
+}
+
+/// Gives the step's last tokens, which come after so many others, the positions that the model counts.
+fn number(step: &mut Step, position: Position, before: usize, ids: &[u32]) {
+    let ids: Vec<_> = ids.iter().map(|&id| i64::from(id)).collect();
+    step.positions.truncate(step.positions.len().saturating_sub(ids.len()));
+    step.positions.extend(position.of_row(before, &ids));
 }
 
 /// The step's last sequence attends to these rows of the memory.

@@ -9,6 +9,7 @@ use super::search::Search;
 use super::settings::Settings;
 use super::{Finish, Generated};
 use crate::graph::Step;
+use crate::model::arch::Position;
 use crate::model::config::Config;
 
 const VOCAB: usize = 40;
@@ -70,7 +71,7 @@ impl Scripted {
     fn generate(&mut self, settings: &Settings, prompts: &[Vec<u32>]) -> crate::Result<Vec<Generated>> {
         settings.check(VOCAB)?;
         let limits: Vec<usize> = prompts.iter().map(|p| settings.limit(p.len(), 64)).collect::<Result<_, _>>()?;
-        let mut search = Search::new(settings, prompts, &limits, &[]);
+        let mut search = Search::new(settings, Position::None, prompts, &limits, &[]);
         let mut told = vec![Vec::new(); prompts.len()];
         let mut steps = vec![search.prefill(0..prompts.len())];
         while !steps.is_empty() {
@@ -242,4 +243,23 @@ fn settings_come_from_the_folder() {
     for bad in [r#"{"eos_token_id": "x"}"#, r#"{"early_stopping": 2}"#, r#"{"bad_words_ids": [["x"]]}"#] {
         assert!(matches!(read(Some(bad), "{}"), Err(crate::Error::Config { .. })), "{bad}");
     }
+}
+
+#[test]
+fn padding_among_the_words_has_no_position() {
+    // As M2M100 counts: a prompt's padding is left out, later tokens come after all that are in the cache.
+    let position = Position::Sinusoid { max: 64, offset: 2, closed: true, pads: Some(1) };
+    let settings = Settings { max_new_tokens: Some(9), ..Settings::default() };
+    let mut search = Search::new(&settings, position, &[vec![2, 1, 5]], &[12], &[]);
+    assert_eq!(search.prefill(0..1).positions, [0, 64, 1]);
+    let mut fed = Vec::new();
+    for id in [7, 1, 8] {
+        let rows = Rows { k: 1, vocab: VOCAB, values: vec![0.5], ids: vec![id], ..Rows::default() };
+        assert!(search.advance(&rows, &mut |_, _| {}).expect("an id"));
+        let steps = search.decode();
+        // With several in a submission the host would not know which of them are padding.
+        assert_eq!(steps.len(), 1);
+        fed.extend_from_slice(&steps[0].positions);
+    }
+    assert_eq!(fed, [3, 64, 5]);
 }

@@ -344,19 +344,24 @@ impl Position {
         }
     }
 
-    /// The positions of a row of ids, as [`crate::Step`] wants them. A token that is not counted has the one after the
-    /// last, where the table has what such tokens get.
-    pub fn of_row(&self, ids: &[i64]) -> Vec<u32> {
-        let (Self::Learned { max, pads: Some(pad), .. } | Self::Sinusoid { max, pads: Some(pad), .. }) = *self else {
-            return (0..ids.len() as u32).collect();
-        };
-        let mut count = 0;
-        let next = |&id: &i64| {
-            if id == i64::from(pad) {
-                return max as u32;
+    /// The id that is not counted, and what position such tokens have: the one after the last, where the table has what
+    /// they get.
+    pub fn uncounted(&self) -> Option<(u32, u32)> {
+        match *self {
+            Self::Learned { max, pads, .. } | Self::Sinusoid { max, pads, .. } => Some((pads?, max as u32)),
+            Self::Rope { .. } | Self::None => None,
+        }
+    }
+
+    /// The positions of ids that come after so many others, as [`crate::Step`] wants them.
+    pub fn of_row(&self, before: usize, ids: &[i64]) -> Vec<u32> {
+        let mut count = before as u32;
+        let next = |&id: &i64| match self.uncounted() {
+            Some((pad, position)) if id == i64::from(pad) => position,
+            _ => {
+                count += 1;
+                count - 1
             }
-            count += 1;
-            count - 1
         };
         ids.iter().map(next).collect()
     }

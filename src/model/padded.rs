@@ -98,7 +98,7 @@ impl Stack {
     /// Appends the kept columns of a row. Where these and the rows of the table of positions are two things, the latter go
     /// where token types would, which such a stack does not have.
     fn push(&self, step: &mut Step, row: &[i64], columns: &[usize]) {
-        let counted = self.position.of_row(row);
+        let counted = self.position.of_row(0, row);
         let kept: Vec<_> = columns.iter().map(|&column| counted[column]).collect();
         if self.counts_apart() {
             step.push(&columns.iter().map(|&column| column as u32).collect::<Vec<_>>());

@@ -171,7 +171,7 @@ fn families_differ_as_they_should() {
     assert_eq!((roberta.vocab, roberta.embed.types, roberta.pad_token), (11, 2, Some(1)));
     let position = Position::Learned { max: 62, offset: 2, pads: Some(1) };
     assert_eq!(roberta.encoder.unwrap().position, position);
-    assert_eq!(position.of_row(&[1, 5, 1, 6]), [62, 0, 62, 1]);
+    assert_eq!(position.of_row(0, &[1, 5, 1, 6]), [62, 0, 62, 1]);
     let config = json!({"dim": 24, "n_heads": 2, "hidden_dim": 8, "activation": "relu", "sinusoidal_pos_embds": true});
     let distilbert = read(&small("distilbert", config)).unwrap();
     assert_eq!((distilbert.embed.types, distilbert.pooler), (0, false));

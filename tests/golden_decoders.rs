@@ -139,11 +139,12 @@ const FLIPS: [Flip<Arch>; 5] = [
 ];
 
 /// Fields of a stack, misread.
-const STACK_FLIPS: [Flip<Stack>; 23] = [
+const STACK_FLIPS: [Flip<Stack>; 24] = [
     ("eps", |s| s.norm.eps = 10.0 * s.norm.eps + 0.01),
     ("rms", |s| s.norm.rms = !s.norm.rms),
     ("norm placement", |s| s.norm.before = !s.norm.before),
     ("scale", |s| s.scale *= 1.1),
+    ("scale by layer", |s| s.scale_by_layer ^= s.layers > 1),
     ("activation", |s| {
         s.mlp.act = if s.mlp.act == Activation::Gelu { Activation::GeluTanh } else { Activation::Gelu };
     }),
@@ -305,7 +306,7 @@ fn cached(gpu: &Context, golden: &Golden) -> Vec<f32> {
     let mut session = block_on(model.session(plans.collect::<Vec<_>>())).expect("a session");
     let ids = |batch: &Padded| batch.ids[..batch.len].iter().map(|&id| id as u32).collect::<Vec<_>>();
     let positions = |stack: &Option<Stack>, batch: &Padded| {
-        stack.as_ref().expect("a stack").position.of_row(&batch.ids[..batch.len])
+        stack.as_ref().expect("a stack").position.of_row(0, &batch.ids[..batch.len])
     };
     let mut steps = Vec::new();
     if let Some(source) = &golden.source {

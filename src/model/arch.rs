@@ -80,6 +80,8 @@ pub struct Stack {
     pub windows: Vec<Option<u32>>,
     /// What query . key is multiplied with.
     pub scale: f32,
+    /// Layer i divides it by i + 1 (a GPT-2 of Mistral, the Stanford project).
+    pub scale_by_layer: bool,
     /// Which dense layers have biases.
     pub biases: Biases,
     /// RMS norms over each query and key head, before they are rotated.
@@ -129,6 +131,7 @@ impl Default for Stack {
             local_rope: None,
             windows: Vec::new(),
             scale: 1.0,
+            scale_by_layer: false,
             biases: Biases::ALL,
             qk_norm: false,
             embed_norm: false,
@@ -154,6 +157,11 @@ impl Stack {
     /// How far layer i sees.
     pub fn window(&self, layer: usize) -> Option<u32> {
         self.windows.get(layer % self.windows.len().max(1)).copied().flatten()
+    }
+
+    /// What layer i multiplies query . key with.
+    pub fn scale(&self, layer: usize) -> f32 {
+        if self.scale_by_layer { self.scale / (layer + 1) as f32 } else { self.scale }
     }
 
     /// Which set of weights layer i has.

@@ -243,7 +243,7 @@ impl Builder<'_> {
             heads: stack.heads,
             kv_heads: stack.kv_heads,
             head_dim: stack.head_dim,
-            scale: stack.scale,
+            scale: stack.scale(self.layer),
             similarity: Similarity::Dot,
             causal: sight.causal,
             window: sight.window,

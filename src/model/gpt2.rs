@@ -13,7 +13,6 @@ const LAYER: [(&str, &str); 4] =
 /// What `config.json` says.
 pub(super) fn arch(config: &Config, checkpoint: &Checkpoint) -> Result<Arch> {
     config.refuse("add_cross_attention", "GPT-2 runs as a decoder only")?;
-    config.refuse("scale_attn_by_inverse_layer_idx", "all layers have one scale")?;
     let vocab = config.usize("vocab_size", 50257, bounds::VOCAB)?;
     let (width, heads, head_dim) = config.heads(("n_embd", 768), ("n_head", 12))?;
     let scaled = config.bool("scale_attn_weights", true)?;
@@ -30,6 +29,7 @@ pub(super) fn arch(config: &Config, checkpoint: &Checkpoint) -> Result<Arch> {
         mlp: Mlp { act: config.activation("activation_function", Activation::GeluTanh)?, gated: false },
         position: Position::Learned { max, offset: 0, pads: None },
         scale: if scaled { 1.0 / (head_dim as f32).sqrt() } else { 1.0 },
+        scale_by_layer: config.bool("scale_attn_by_inverse_layer_idx", false)?,
         final_norm: true,
         ..Stack::default()
     };

@@ -31,7 +31,7 @@ pub fn context() -> Context {
 pub use pollster::block_on;
 
 /// The goldens of models with a decoder, folders of `tests/golden/`.
-pub const DECODERS: [&str; 13] = [
+pub const DECODERS: [&str; 14] = [
     "bart",
     "mbart",
     "marian",
@@ -40,6 +40,7 @@ pub const DECODERS: [&str; 13] = [
     "t5-gated",
     "mt5",
     "gpt2",
+    "gpt2-layers",
     "llama3",
     "llama-linear",
     "mistral",

@@ -54,6 +54,10 @@ MODELS = {
     "gpt2": dict(seed=8, dtype="float32", key=OLD, config=dict(
         model_type="gpt2", vocab_size=53, n_positions=40, n_embd=24, n_layer=2, n_head=3, n_inner=50,
         activation_function="gelu_new", layer_norm_epsilon=1e-2, bos_token_id=52, eos_token_id=52)),
+    "gpt2-layers": dict(seed=14, dtype="float32", key=NEW, config=dict(
+        model_type="gpt2", vocab_size=53, n_positions=40, n_embd=16, n_layer=3, n_head=2, activation_function="relu",
+        scale_attn_weights=False, scale_attn_by_inverse_layer_idx=True, layer_norm_epsilon=1e-2, bos_token_id=52,
+        eos_token_id=52)),
     "llama3": dict(seed=9, dtype="bfloat16", key=OLD, config=dict(
         LLAMA, model_type="llama", rope_theta=500.0, eos_token_id=[2, 7], rope_scaling=dict(
             rope_type="llama3", factor=4.0, low_freq_factor=1.0, high_freq_factor=4.0,

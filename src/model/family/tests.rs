@@ -211,7 +211,6 @@ fn absurd_values_and_variants_are_refused() {
         ("qwen2", json!({"use_sliding_window": true, "layer_types": ["a", "b", "c"]}), "sliding_attention"),
         ("marian", json!({"share_encoder_decoder_embeddings": false}), "share_encoder_decoder_embeddings"),
         ("gpt2", json!({"add_cross_attention": true, "activation_function": "gelu"}), "add_cross_attention"),
-        ("gpt2", json!({"scale_attn_by_inverse_layer_idx": true}), "scale_attn_by_inverse_layer_idx"),
         ("t5", json!({"feed_forward_proj": "gated-wiggle"}), "wiggle"),
         ("t5", json!({"relative_attention_max_distance": 16}), "from 17"),
         ("t5", json!({"relative_attention_num_buckets": 1}), "relative_attention_num_buckets"),

@@ -176,18 +176,19 @@ impl Spec {
     }
 
     fn link_lanes(&self, width: u32, rows: u32) -> Link {
-        // Rows that the lanes hold at once, with at least two quads each.
-        let held = rows.min(width / 2);
-        let part = match self.weight {
-            DType::F32 | DType::U32 => "parts/texel_f32",
-            DType::F16 => "parts/texel_f16",
-            DType::BF16 => "parts/texel_bf16",
+        // A texel holds one quad of f32 or two of halves, and 32 texels a turn are as much as drivers compile soon.
+        let (part, least) = match self.weight {
+            DType::F32 | DType::U32 => ("parts/texel_f32", 2),
+            DType::F16 => ("parts/texel_f16", 1),
+            DType::BF16 => ("parts/texel_bf16", 1),
         };
+        // Rows that the lanes have room for at once, with at least two quads each.
+        let held = rows.max(least).min(width / 2);
         let link = Link::new("matmul_lanes", Constants::WGSL)
             .number("WG", width)
             .number("ROWS", rows)
             .number("HELD", held)
-            .number("PANELS", rows / held)
+            .number("PANELS", rows.div_ceil(held))
             .number("PAIRS", width / held / 2)
             .part(part)
             .quads("x", 2, self.x);

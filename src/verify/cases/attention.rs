@@ -1,5 +1,6 @@
 use super::{Case, Random, matrix, pairwise};
 use crate::graph::step::Step;
+use crate::kernel::Similarity::{Cosine, Dot};
 use crate::kernel::{Attention, Keys, Similarity, View};
 
 pub(super) fn cases() -> Vec<Case> {
@@ -7,9 +8,10 @@ pub(super) fn cases() -> Vec<Case> {
     for d in [1, 2, 3, 59, 64] {
         cases.push(case(format!("heads of {d}"), Keys::Own, 2, 2, d));
     }
-    for d in [65, 97, 111, 128] {
+    for (d, similarity) in [(65, Dot), (97, Cosine), (111, Dot), (128, Dot)] {
         // Large for compilers: a software adapter's takes a second for each of these.
-        cases.push(case(format!("heads of {d}"), Keys::Own, 2, 1, d).large());
+        let case = case(format!("heads of {d}, {similarity:?}"), Keys::Own, 2, 1, d).large();
+        cases.push(with(case, |op| compare_by(op, similarity)));
     }
     for length in [1, 2, 3, 59, 64, 65, 97, 111] {
         cases.push(of_length(length));
@@ -41,7 +43,7 @@ fn masks() -> impl Iterator<Item = Case> {
 }
 
 /// More keys than a block of `attention_row` has, with the options of cases above, whose kernels are compiled already.
-fn long() -> [Case; 2] {
+fn long() -> [Case; 3] {
     let step = Step::packed(&[300]);
     let tapped = Case::new("a tap of 300 tokens", op(&step, Keys::Own, 2, 2, 13), step);
     let tapped = with(tapped, |op| {
@@ -55,27 +57,37 @@ fn long() -> [Case; 2] {
         (op.k.rows, op.v.rows) = (300, 300);
         (op.causal, op.window, op.bias) = (true, Some(40), Some(matrix(4, 15)));
     });
-    [tapped.odd(), cached]
+    let step = Step::packed(&[2]).with_memory(&[300]);
+    let cosine = Case::new("cosine of 300 keys", op(&step, Keys::Memory, 2, 2, 15), step);
+    let cosine = with(cosine, |op| {
+        compare_by(op, Cosine);
+        op.window = Some(500);
+    });
+    [tapped.odd(), cached, cosine]
 }
 
 /// Magnitudes, NaNs, no keys: with such options that kernels compiled for other cases run them. A wide window hides nothing.
 fn specials() -> Vec<Case> {
     const WIDE: Option<u32> = Some(500);
     let mut cases = Vec::new();
-    for (similarity, name) in [(Similarity::Dot, "dot"), (Similarity::Cosine, "cosine")] {
+    for (similarity, name) in [(Dot, "dot"), (Cosine, "cosine")] {
         for size in [1e4, 1e-3, 1e-20, 0.0] {
             let case = case(format!("{name}, q and k around {size:e}"), Keys::Memory, 2, 2, 15);
             let case = with(case, |op| (op.similarity, op.window) = (similarity, WIDE));
             cases.push(case.around("q", 0.0, size).around("k", 0.0, size));
         }
     }
+    // No bound from which a maximum may start is below them.
+    let below = case("scores far below 0".into(), Keys::Own, 2, 2, 15);
+    cases.push(below.around("q", 9.0, 1.0).around("k", -99.0, 9.0));
     cases.push(case("v around 1e4".into(), Keys::Own, 2, 2, 15).around("v", 0.0, 1e4));
     for argument in ["q", "k", "v"] {
         let case = case(format!("a NaN in {argument}"), Keys::Own, 2, 1, 15).special(argument, 5, 14, f32::NAN);
         cases.push(with(case, |op| (op.causal, op.window) = (true, WIDE)));
     }
     // Keys beside it are looked at together with it, by queries whose window it is in and by others.
-    let hidden = case("a NaN in v out of the window".into(), Keys::Own, 2, 1, 16).special("v", 28, 14, f32::NAN);
+    let hidden = case("a NaN in v out of the window".into(), Keys::Own, 2, 1, 16);
+    let hidden = hidden.special("v", 27, 13, f32::NAN).special("v", 28, 14, f32::NAN);
     cases.push(with(hidden, |op| (op.causal, op.window) = (true, Some(2))));
     // Positions are so far apart that a window leaves each query its own key only; no keys at all in a memory.
     cases.push(with(case("a window of 0".into(), Keys::Own, 2, 2, 16), |op| (op.causal, op.window) = (true, Some(0))));
@@ -97,7 +109,7 @@ fn specials() -> Vec<Case> {
 fn options() -> impl Iterator<Item = Case> {
     pairwise(&[3, 2, 2, 3, 2, 2, 3]).into_iter().map(|row| {
         let keys = [Keys::Own, Keys::Memory, Keys::Table][row[0]];
-        let similarity = [Similarity::Dot, Similarity::Cosine][row[1]];
+        let similarity = [Dot, Cosine][row[1]];
         let (heads, kv_heads) = [(2, 2), (4, 2), (3, 1)][row[6]];
         let (causal, window, tapped) = (row[2] == 1, [None, Some(2), Some(40)][row[3]], row[5] == 1);
         let bias = [None, Some(matrix(heads, 15))][row[4]];
@@ -108,16 +120,22 @@ fn options() -> impl Iterator<Item = Case> {
         let case = case(name, keys, heads, kv_heads, 13);
         let most = case.step.spans.iter().map(|s| s.keys.max(s.memory_len)).max().unwrap_or(0) as usize;
         let case = with(case, |op| {
-            (op.similarity, op.causal, op.window, op.bias) = (similarity, causal, window, bias);
-            if similarity == Similarity::Cosine {
-                op.scale = 10.0;
-            }
+            compare_by(op, similarity);
+            (op.causal, op.window, op.bias) = (causal, window, bias);
             if tapped {
                 (op.y, op.weights) = (None, Some(matrix(op.q.rows, heads * (most + 2))));
             }
         });
         case.odd()
     })
+}
+
+/// Cosines are small: scaled, so that they tell keys apart.
+fn compare_by(op: &mut Attention<View>, similarity: Similarity) {
+    op.similarity = similarity;
+    if similarity == Cosine {
+        op.scale = 10.0;
+    }
 }
 
 fn of_length(length: usize) -> Case {

@@ -9,6 +9,8 @@ const IDS: [u32; 8] = [0, 10, 5, u32::MAX, 11, 3, 0x8000_0000, 4];
 pub(super) fn cases() -> Vec<Case> {
     let mut cases: Vec<_> = SIZES.iter().map(|&n| case(format!("{n} columns"), plain(9, n))).collect();
     cases.push(case("256 columns, whole workgroups".into(), plain(9, 256)));
+    // What comes after a row is not written.
+    cases.push(case("131 columns, with gaps".into(), plain(9, 131)).odd());
     for row in pairwise(&[3, 4, 4]) {
         let types = [Some(F32), Some(F16), Some(BF16), None];
         let table = |rows: usize, dtype: Option<DType>| dtype.map(|dtype| View::dense(rows, 67, dtype));

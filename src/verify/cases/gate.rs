@@ -5,12 +5,18 @@ use crate::model::arch::Activation::{self, Gelu, GeluTanh, None as Plain, Relu, 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases: Vec<_> = SIZES.iter().map(|&n| Case::rows(format!("{n} columns"), gate(3, n, Silu))).collect();
     cases.push(Case::rows("256 columns, whole workgroups", gate(3, 256, Silu)));
+    // What comes after a row is not written.
+    cases.push(Case::rows("131 columns, with gaps", gate(3, 131, Silu)).odd());
     for act in [Plain, Relu, Gelu, GeluTanh, Silu, Tanh] {
         for size in [3.0, 1e4, 1e-20] {
             let case = Case::rows(format!("{act:?}, x around {size:e}"), gate(5, 67, act));
             cases.push(case.around("x", 0.0, size).special("x", 2, 3, f32::NAN).special("x", 3, 70, f32::NAN).odd());
         }
     }
+    // The first bits beyond all numbers, on either side, and the last that are one.
+    let relu = Case::rows("relu at its bounds", gate(3, 67, Relu)).special("x", 0, 1, f32::NEG_INFINITY);
+    let nans = [0x7fff_ffff, 0xff80_0001].map(f32::from_bits);
+    cases.push(relu.special("x", 1, 1, nans[0]).special("x", 2, 1, nans[1]));
     cases.push(Case::many(gate(ROOM, 3, Relu)));
     cases.push(Case::rows("no rows", gate(0, 4, Relu)));
     cases

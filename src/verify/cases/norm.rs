@@ -13,8 +13,9 @@ pub(super) fn cases() -> Vec<Case> {
     let (weight, bias) = (Some(matrix(1, cols)), Some(matrix(1, cols)));
     let all = Norm { residual, sum, weight, bias, ..plain(rows, cols) };
     cases.push(Case::rows("rows of quads, with all that there is", all));
-    // So many that a grid wraps where a workgroup takes four; a group too many would write four more.
-    let rows = 4 * 65_536 + 1;
+    // So many that a grid wraps where a workgroup takes four, and where it takes one, with groups too many either way: they
+    // would write rows that are no more.
+    let rows = 4 * 65_536 + 2;
     cases.push(Case::new("many rows", plain(rows + 8, 2), Step::rows(rows)).large());
     cases.push(Case::new("fewer rows than there is room for", plain(9, 67), Step::rows(5)).odd());
     for size in [1e4, 1e-20] {

@@ -1,4 +1,4 @@
-use super::{Case, Random, matrix, pairwise};
+use super::{Case, MANY, Random, matrix, pairwise};
 use crate::graph::step::Step;
 use crate::kernel::{Qkv, View};
 
@@ -14,11 +14,17 @@ pub(super) fn cases() -> Vec<Case> {
         cases.push(case(format!("x around {size:e}"), with_all(2, 1, 64, 64)).around("x", 0.0, size));
     }
     cases.push(case("a NaN".into(), with_all(2, 1, 64, 32)).special("x", 3, 63, f32::NAN));
-    // Five heads each, which make an odd number of groups; a group too many would write a query.
-    let tokens = 13_201;
-    let mut step = Step::packed(&[tokens]);
-    step.slots = Random::new("many rows").shuffle(tokens);
-    cases.push(Case::new("many rows", qkv(tokens + 1, tokens, 3, 1, 3), step).large());
+    // As many elements a row as workgroups have invocations, and one more.
+    for (heads, d) in [(2, 16), (3, 13)] {
+        cases.push(case(format!("{heads} heads of {d}, plain"), qkv(TOKENS, SLOTS, heads, 1, d)));
+    }
+    // A group for a row, or for each of its five heads: an odd number in all; a group too many would write a query.
+    for (name, tokens, normed) in [("many rows", MANY, false), ("many heads", 13_201, true)] {
+        let mut step = Step::packed(&[tokens]);
+        step.slots = Random::new(name).shuffle(tokens);
+        let q_norm = normed.then(|| matrix(1, 3));
+        cases.push(Case::new(name, Qkv { q_norm, ..qkv(tokens + 1, tokens, 3, 1, 3) }, step).large());
+    }
     cases
 }
 

@@ -14,7 +14,9 @@ pub(super) fn cases() -> Vec<Case> {
     }
     cases.push(Case::rows("far from 0", plain(3, 111)).around("x", -5e3, 2.0));
     // Its exponential is finite only beside the right maximum.
-    cases.push(Case::rows("the last column", plain(3, 111)).special("x", 1, 110, 200.0));
+    for cols in [111, 1025] {
+        cases.push(Case::rows(format!("the last of {cols} columns"), plain(3, cols)).special("x", 1, cols - 1, 200.0));
+    }
     cases.push(Case::rows("a NaN", plain(3, 111)).special("x", 1, 110, f32::NAN));
     // No column, some, all, more than there are; a NaN that is masked.
     let masked = Softmax { lengths: Some(column(5)), ..plain(5, 65) };

@@ -13,10 +13,12 @@ pub(super) fn cases() -> Vec<Case> {
             cases.push(case.around("x", 0.0, size).special("x", 2, 3, f32::NAN).special("x", 3, 70, f32::NAN).odd());
         }
     }
-    // The first bits beyond all numbers, on either side, and the last that are one.
-    let relu = Case::rows("relu at its bounds", gate(3, 67, Relu)).special("x", 0, 1, f32::NEG_INFINITY);
-    let nans = [0x7fff_ffff, 0xff80_0001].map(f32::from_bits);
-    cases.push(relu.special("x", 1, 1, nans[0]).special("x", 2, 1, nans[1]));
+    // The first bits beyond all numbers, and the last that are one.
+    for (act, infinity, nan) in [(Relu, f32::NEG_INFINITY, 0x7fff_ffff), (Tanh, f32::INFINITY, 0x7f80_0001)] {
+        let case = Case::rows(format!("{act:?} at its bounds"), gate(3, 67, act)).special("x", 0, 1, infinity);
+        let [nan, negative] = [nan, 0xff80_0001].map(f32::from_bits);
+        cases.push(case.special("x", 1, 1, nan).special("x", 2, 1, negative));
+    }
     cases.push(Case::many(gate(ROOM, 3, Relu)));
     cases.push(Case::rows("no rows", gate(0, 4, Relu)));
     cases

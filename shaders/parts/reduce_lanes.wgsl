@@ -11,7 +11,3 @@ fn reduce_sum(value: f32, in: Invocation) -> f32 {
 fn reduce_sum4(value: vec4f, in: Invocation) -> vec4f {
     return subgroupAdd(value);
 }
-
-fn reduce_max(value: f32, in: Invocation) -> f32 {
-    return select(subgroupMax(value), subgroupAdd(value), subgroupAny(is_nan(value)));
-}

@@ -15,7 +15,7 @@ pub(super) fn cases() -> Vec<Case> {
     }
     cases.push(case("a NaN".into(), with_all(2, 1, 64, 32)).special("x", 3, 63, f32::NAN));
     // As many elements a row as workgroups have invocations, and one more.
-    for (heads, d) in [(2, 16), (3, 13)] {
+    for (heads, d) in [(2, 32), (1, 43)] {
         cases.push(case(format!("{heads} heads of {d}, plain"), qkv(TOKENS, SLOTS, heads, 1, d)));
     }
     // A group for a row, or for each of its five heads: an odd number in all; a group too many would write a query.

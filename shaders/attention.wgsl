@@ -61,7 +61,7 @@ fn main(
         workgroupBarrier();
         for (var b = 0u; b < count; b += 4u) {
             let keys = min(4u, count - b);
-            var seen: vec4<bool>;
+            var seen = vec4<bool>();
             var some = b;
             for (var n = 0u; n < 4u; n++) { // unroll
                 seen[n] = (b + n < count) & allowed(span, i, first + b + n);
@@ -70,7 +70,7 @@ fn main(
             if (!any(seen)) { continue; }
             var score = vec4f(NEG_LARGE);
             for (var n = 0u; n < keys; n++) { // unroll
-                var products: vec4f;
+                var products = vec4f();
                 var k_square = 0.0;
                 for (var s = 0u; s < QUADS; s++) { // unroll
                     let key = ks[(b + n) * QUADS + s];
@@ -102,7 +102,7 @@ fn main(
     if (tile.first + local >= span.len) { return; }
     let inverse = select(1.0 / sum, 0.0, sum == 0.0);
     for (var quad = 0u; quad < quads; quad++) {
-        var four: vec4f;
+        var four = vec4f();
         for (var s = 0u; s < QUADS; s++) { // unroll
             four = select(four, output[s], s == quad);
         }

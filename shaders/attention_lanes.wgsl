@@ -81,13 +81,13 @@ fn main(
             var rises = false;
             loop {
                 if (first >= stop) { break; }
-                var at: array<u32, LOADS>;
-                var held: array<vec4f, LOADS>;
+                var at = array<u32, LOADS>();
+                var held = array<vec4f, LOADS>();
                 for (var n = 0u; n < LOADS; n++) { // unroll
                     at[n] = key_row(span, min(first + (n * WG + lane) / QUADS, end - 1u));
                     held[n] = k_quad(tile.k0 + at[n] * c.k_stride, (n * WG + lane) % QUADS * 4u, c.head_dim);
                 }
-                var score: array<array<f32, PANELS>, KEYS>;
+                var score = array<array<f32, PANELS>, KEYS>();
                 var rise = false;
                 for (var s = 0u; s < QUADS; s++) { // unroll
                     for (var b = 0u; b < KEYS; b++) { // unroll
@@ -117,8 +117,8 @@ fn main(
                     held[n] = v_quad(tile.v0 + at[n] * c.v_stride, (n * WG + lane) % QUADS * 4u, c.head_dim);
                     held[n] = select(held[n], vec4f(0.0), first + (n * WG + lane) / QUADS >= stop);
                 }
-                var weight: array<array<f32, PANELS>, KEYS>;
-                var hidden: array<array<bool, PANELS>, KEYS>;
+                var weight = array<array<f32, PANELS>, KEYS>();
+                var hidden = array<array<bool, PANELS>, KEYS>();
                 for (var p = 0u; p < PANELS; p++) { // unroll
                     for (var b = 0u; b < KEYS; b++) { // unroll
                         hidden[b][p] = score[b][p] == NEG_LARGE;
@@ -127,7 +127,7 @@ fn main(
                     }
                 }
                 for (var s = 0u; s < QUADS; s++) { // unroll
-                    var value: array<vec4f, KEYS>;
+                    var value = array<vec4f, KEYS>();
                     for (var b = 0u; b < KEYS; b++) { // unroll
                         value[b] = subgroupBroadcast(held[(b * QUADS + s) / WG], (b * QUADS + s) % WG);
                     }
@@ -146,7 +146,7 @@ fn main(
 
     for (var quad = 0u; quad < quads; quad++) {
         for (var p = 0u; p < PANELS; p++) { // unroll
-            var four: vec4f;
+            var four = vec4f();
             for (var s = 0u; s < QUADS; s++) { // unroll
                 four = select(four, output[p][s], s == quad);
             }

@@ -55,7 +55,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         for (var key = in.local / 4u; key < count; key += WG / 4u) {
             if (!allowed(span, i, first + key)) { continue; }
             let k0 = tile.k0 + rows[key] * c.k_stride;
-            var product: vec4f;
+            var product = vec4f();
             var k_square = 0.0;
             for (var n = 0u; n < turns; n++) { // unroll
                 let quad = n * 4u + lane;

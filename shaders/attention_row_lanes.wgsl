@@ -42,7 +42,7 @@ fn main(
         let j = first + lane;
         let seen = (j < end) & allowed(span, i, min(j, end - 1u));
         let at = key_row(span, min(j, end - 1u));
-        var products: vec4f;
+        var products = vec4f();
         var k_square = 0.0;
         for (var s = 0u; s < QUADS; s++) { // unroll
             let key = k_quad(tile.k0 + at * c.k_stride, s * 4u, c.head_dim);

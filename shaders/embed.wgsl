@@ -25,7 +25,7 @@ fn main(
     let end = min(c.cols, first + ELEMENTS);
     let y0 = c.y_offset + row * c.y_stride;
     for (var j0 = first + local; j0 < end; j0 += AHEAD * WG) {
-        var value: array<f32, AHEAD>;
+        var value = array<f32, AHEAD>();
         for (var e = 0u; e < AHEAD; e++) { // unroll
             let j = min(j0 + e * WG, end - 1u);
             value[e] = c.scale * word_of(at, j) + position_at(p0 + j) + kind_at(k0 + j);

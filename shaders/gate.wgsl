@@ -19,8 +19,8 @@ fn main(
     let y0 = c.y_offset + row * c.y_stride;
     for (var j = first + local; j < end; j += AHEAD * WG) {
         // All loads stand before the first store, since a compiler cannot tell that none of them reads what that writes.
-        var a: array<f32, AHEAD>;
-        var b: array<f32, AHEAD>;
+        var a = array<f32, AHEAD>();
+        var b = array<f32, AHEAD>();
         for (var e = 0u; e < AHEAD; e++) { // unroll
             a[e] = x[x0 + min(j + e * WG, end - 1u)];
             b[e] = x[x0 + c.cols + min(j + e * WG, end - 1u)];

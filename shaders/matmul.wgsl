@@ -87,7 +87,7 @@ fn main(
         }
         for (var deep = 0u; deep < DEEP; deep++) { // unroll
             for (var d = 0u; d < 4u; d++) { // unroll
-                var a: array<vec4f, QUADS_M>;
+                var a = array<vec4f, QUADS_M>();
                 for (var q = 0u; q < QUADS_M; q++) { // unroll
                     a[q] = xs[slot(deep, q * (HIGH / QUADS_M) + ty * EACH_M / (4u * QUADS_M), HIGH) + d * HIGH];
                     if (EACH_M == 2u && ty % 2u == 1u) { a[q] = a[q].zwxy; }
@@ -105,7 +105,7 @@ fn main(
     for (var i = 0u; i < EACH_M; i++) {
         let m = m0 + i / 4u * (TILE_M / QUADS_M) + ty * (EACH_M / QUADS_M) + i % 4u;
         if (m >= row_count()) { break; }
-        var sum: vec4f;
+        var sum = vec4f();
         for (var row = 0u; row < EACH_M; row++) { // unroll
             sum = select(sum, sums[row], i == row);
         }

@@ -34,14 +34,14 @@ fn main(
 
     var sums = array<array<f32, 8>, ROWS>();
     for (var quad = 0u; quad < (c.k + 3u) / 4u; quad += QUADS) {
-        var held: array<vec4f, PANELS>;
+        var held = array<vec4f, PANELS>();
         for (var panel = 0u; panel < PANELS; panel++) { // unroll
             let m = min(m0 + panel * HELD + lane / QUADS, rows - 1u);
             held[panel] = x_quad(c.x_offset + m * c.x_stride, (quad + lane % QUADS) * 4u, c.k);
         }
         for (var pair = 0u; pair < PAIRS; pair++) { // unroll
             // Two quads of k of this lane's columns.
-            var column: array<array<vec4f, 2>, 8>;
+            var column = array<array<vec4f, 2>, 8>();
             for (var col = 0u; col < 8u; col++) { // unroll
                 column[col] = w_quads(left + (quad + pair * 2u) * WG / QUADS_PER_TEXEL, above + col);
             }
@@ -58,7 +58,7 @@ fn main(
 
     // One loop over rows, which picks its sums: unrolled it would be most of what a driver has to compile.
     for (var m = m0; m < min(m0 + ROWS, rows); m++) {
-        var sum: array<f32, 8>;
+        var sum = array<f32, 8>();
         for (var row = 0u; row < ROWS; row++) { // unroll
             for (var col = 0u; col < 8u; col++) { // unroll
                 sum[col] = select(sum[col], sums[row][col], m == m0 + row);

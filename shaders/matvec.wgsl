@@ -20,7 +20,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let w0 = c.w_offset + batch * c.w_batch;
     var sums: array<array<vec4f, COLS>, ROWS>;
     for (var k = in.local * 4u; k < c.k; k += 4u * WG) {
-        var a: array<vec4f, ROWS>;
+        var a = array<vec4f, ROWS>();
         for (var row = 0u; row < ROWS; row++) { // unroll
             a[row] = x_quad(x0 + min(m0 + row, rows - 1u) * c.x_stride, k, c.k);
         }

@@ -47,8 +47,8 @@ fn main(
         let scale = weight_quad(c.w_offset, j, c.cols);
         let shift = bias_quad(c.b_offset, j, c.cols);
         for (var i = 0u; i < height; i++) {
-            var mean: f32;
-            var inverse: f32;
+            var mean = f32();
+            var inverse = f32();
             for (var row = 0u; row < ROWS; row++) { // unroll
                 mean = select(mean, means[row], row == i);
                 inverse = select(inverse, inverses[row], row == i);

@@ -30,7 +30,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
             tops = max(tops, select(vec4f(NEG_LARGE), scaled(row, j), counts(j, count)));
         }
         let top = subgroupMax(max(max(tops.x, tops.y), max(tops.z, tops.w)));
-        var sums: vec4f;
+        var sums = vec4f();
         for (var j = in.local * 4u; j < count; j += 4u * WG) { sums += powers(row, j, count, top); }
         let sum = reduce_sum((sums.x + sums.y) + (sums.z + sums.w), in);
         for (var j = in.local * 4u; j < c.cols; j += 4u * WG) {

@@ -65,11 +65,13 @@ fn main(
             for (var e = 0u; e < LOADS; e++) { // unroll
                 output[e] *= shrink;
             }
-            // Two keys a turn: a driver compiles few of them, and ends all loops after 65,535 turns.
-            for (var b = 0u; b < min(WG, end - first); b += 2u) {
-                for (var half = 0u; half < 2u; half++) { // unroll
-                    let weight = subgroupShuffle(p, b + half);
-                    let value0 = tile.v0 + subgroupShuffle(at, b + half) * c.v_stride;
+            // Mirrored, all of a block's keys in one turn, for which the host unrolls it. Else a few: what reads buffers is much
+            // to compile, and a driver ends all loops after 65,535 turns.
+            let turns = (min(WG, end - first) + TURN - 1u) / TURN;
+            for (var turn = 0u; turn < turns; turn++) { // unroll
+                for (var b = 0u; b < TURN; b++) { // unroll
+                    let weight = subgroupShuffle(p, turn * TURN + b);
+                    let value0 = tile.v0 + subgroupShuffle(at, turn * TURN + b) * c.v_stride;
                     for (var e = 0u; e < LOADS; e++) { // unroll
                         let value = v_quad(value0, (e * WG + lane) * 4u, c.head_dim);
                         output[e] = fma(select(value, vec4f(0.0), weight == 0.0), vec4f(weight), output[e]);

@@ -7,10 +7,12 @@
 mod common;
 
 use common::{Random, bits, block_on};
+use wgformer::graph::{Rows, State};
+use wgformer::kernel::{Attention, Keys};
 use wgformer::model::arch::{Activation, Arch, Biases, Head, Mlp, Norm, Position, RopeScaling, Stack};
 use wgformer::model::forward::{Outputs, Sizes, graph};
 use wgformer::weights::{DType, HostTensor};
-use wgformer::{Capacity, Context, Plan, Role, Session, Step, Weights};
+use wgformer::{Capacity, Context, Graph, Plan, Role, Session, Step, Weights};
 
 const KEYS: usize = 64;
 const SEQUENCES: usize = 3;
@@ -36,6 +38,15 @@ fn arch() -> Arch {
     Arch { vocab: 61, decoder: Some(stack), head: Head::Untied, ..Arch::default() }
 }
 
+fn source(name: &str, [rows, cols]: [usize; 2]) -> wgformer::Result<HostTensor> {
+    let mut random = Random(name.bytes().map(u64::from).sum());
+    let values: Vec<f32> = match name {
+        "decoder.rope" => wgformer::model::rope_table(10000.0, rows, cols),
+        _ => (0..rows * cols).map(|_| random.unit() * 0.6).collect(),
+    };
+    HostTensor::from_f32([rows, cols], &values)
+}
+
 struct Decoder {
     gpu: Context,
     weights: Weights,
@@ -53,14 +64,6 @@ impl Decoder {
             Plan::compile(gpu.caps(), &graph, role, capacity(tokens)).expect("a plan")
         };
         let plans = [plan(Role::Prefill, KEYS), plan(Role::Decode, SEQUENCES)];
-        let source = |name: &str, [rows, cols]: [usize; 2]| {
-            let mut random = Random(name.bytes().map(u64::from).sum());
-            let values: Vec<f32> = match name {
-                "decoder.rope" => wgformer::model::rope_table(10000.0, rows, cols),
-                _ => (0..rows * cols).map(|_| random.unit() * 0.6).collect(),
-            };
-            HostTensor::from_f32([rows, cols], &values)
-        };
         let weights = block_on(Weights::load(&gpu, &[&plans[0], &plans[1]], &source)).expect("weights");
         Self { gpu, weights, plans }
     }
@@ -162,6 +165,13 @@ fn a_prefilled_prefix_gives_the_same_answer_within_tolerance() {
     let mut step = Step::default().with_ids(PROMPT.to_vec());
     step.push_cached(PROMPT.len(), &slots);
     d.run(|encoder| session.record(encoder, Role::Prefill, &step)).expect("prefilled");
+    // What the CPU says, which tells a decoder that forgets from one that remembers.
+    let whole = graph(&arch(), Role::Prefill, Outputs::default(), Sizes { slots: SEQUENCES * KEYS }, &|_| DType::F32);
+    let mut state = State::<f64>::new();
+    state.run(&whole, &step, &source).expect("the reference");
+    for (got, want) in logits[PROMPT.len() - 1].iter().zip(state.get("logits").expect("logits").floats()) {
+        assert!((f64::from(*got) - want).abs() < 1e-4, "{got} and not {want}");
+    }
     for i in PROMPT.len() - 1..PROMPT.len() + NEW {
         if i >= PROMPT.len() {
             d.run(|encoder| session.record(encoder, Role::Decode, &one(i))).expect("recorded");
@@ -170,6 +180,64 @@ fn a_prefilled_prefix_gives_the_same_answer_within_tolerance() {
         let worst = got.iter().zip(&logits[i]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst < 1e-4, "step {i}: off by {worst}");
         assert_eq!(d.id(&session), ids[i], "step {i}");
+    }
+}
+
+/// The KV cache of another session, brought over by the caller: whoever settles it finds what was there.
+#[test]
+fn a_cache_that_was_kept_goes_on_in_another_session() {
+    let d = Decoder::new();
+    let mut first = d.session();
+    let mut prompt = Step::default().with_ids(PROMPT.to_vec());
+    prompt.push_cached(PROMPT.len(), &(0..PROMPT.len() as u32).collect::<Vec<_>>());
+    d.run(|encoder| first.record(encoder, Role::Prefill, &prompt)).expect("prefilled");
+    let mut second = d.session();
+    let step = one(PROMPT.len()).with_ids(vec![5]);
+    d.run(|encoder| second.record(encoder, Role::Decode, &step)).expect("recorded");
+    let forgetful = d.logits(&second);
+    d.run(|encoder| {
+        for layer in 0..2 {
+            let name = format!("decoder.{layer}.self.cache");
+            let (from, to) = (first.buffer(&name).expect("a cache"), second.buffer(&name).expect("a cache").clone());
+            encoder.copy_buffer_to_buffer(from, 0, &to, 0, to.size());
+            second.settle(encoder, &name);
+        }
+        first.record(encoder, Role::Decode, &step).expect("recorded");
+        second.record(encoder, Role::Decode, &step).expect("recorded");
+    });
+    assert_eq!(bits(&d.logits(&first)), bits(&d.logits(&second)));
+    assert_ne!(bits(&forgetful), bits(&d.logits(&second)), "a cache that changes nothing tests nothing");
+}
+
+/// Keys and values that no plan of the session writes are read as they are at each step.
+#[test]
+fn keys_that_the_caller_writes_are_found() {
+    const DIM: usize = 16;
+    let gpu = common::context();
+    let mut g = Graph::new();
+    let mut matrix = |name, rows| g.persistent(name, Rows::Fixed(rows), DIM);
+    let (q, k, v, y) = (matrix("q", 1), matrix("k", 8), matrix("v", 8), matrix("y", 1));
+    let op = Attention { causal: true, keys: Keys::Table, ..Attention::new(q, k, v, y, 1, DIM) };
+    g.push("attention", op);
+    let step = one(2);
+    let plan = Plan::compile(gpu.caps(), &g, Role::Decode, Capacity::of(&step)).expect("a plan");
+    let weights = block_on(Weights::load(&gpu, &[&plan], &source)).expect("no weights");
+    let mut session = block_on(Session::new(&gpu, &weights, [plan])).expect("a session");
+    // Equal keys: the answer is the mean of the values.
+    let mut answer = |value: f32, settled: bool| {
+        let buffer = session.buffer("v").expect("v");
+        gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&[value; 8 * DIM]));
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        if settled {
+            session.settle(&mut encoder, "v");
+        }
+        session.record(&mut encoder, Role::Decode, &step).expect("recorded");
+        let later = gpu.read_later(&mut encoder, session.buffer("y").expect("y"), 0, 4 * DIM as u64);
+        gpu.queue().submit([encoder.finish()]);
+        block_on(later.floats(&gpu)).expect("y")
+    };
+    for (value, settled) in [(1.0, false), (2.0, false), (3.0, true), (4.0, true)] {
+        assert_eq!(answer(value, settled), [value; DIM]);
     }
 }
 

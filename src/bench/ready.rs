@@ -87,6 +87,8 @@ async fn session(gpu: &Context, job: Job, case: Option<&Case>) -> Result<(Sessio
         }
     }
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    // Keys and values lie where a session keeps them.
+    ["k", "v"].iter().for_each(|name| session.settle(&mut encoder, name));
     for Stage { role, step, .. } in &job.stages[..job.stages.len() - 1] {
         session.record(&mut encoder, *role, step)?;
     }

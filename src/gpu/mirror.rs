@@ -1,4 +1,5 @@
-//! Mirrors: a copy of a buffer in a storage texture, made just before a dispatch that reads it many times.
+//! Mirrors: a copy of a buffer in a storage texture, made just before a dispatch that reads it many times; or one that stands
+//! beside a buffer which is read more often than written, the KV cache.
 //!
 //! On a software adapter a storage buffer's load is a loop over the lanes (44 ns for 8 lanes of one f32 on a machine where
 //! a texel load takes 6), while the copy runs at memory speed. The buffer is copied as it lies: element e is component
@@ -15,6 +16,8 @@ const ROW: u64 = WIDE as u64 * TEXEL;
 
 /// Why quads cannot be read.
 pub(crate) const UNALIGNED: &str = "rows do not begin and end on multiples of 4 elements";
+/// Why a kernel does not read element by element.
+pub(crate) const WHOLE_QUADS: &str = "rows are made of whole quads";
 
 /// Whether a matrix can be mirrored, or why not.
 pub(crate) fn fits(caps: &Caps, view: &View) -> Result<(), String> {
@@ -32,6 +35,11 @@ impl Context {
         let height = bytes.div_ceil(ROW).max(1) as u32;
         self.texture("mirror", WIDE, height, wgpu::TextureFormat::Rgba32Float)
     }
+}
+
+/// Bytes that a mirror's texture holds.
+pub(crate) fn bytes_of(texture: &wgpu::Texture) -> u64 {
+    ROW * u64::from(texture.height())
 }
 
 /// Gives mirrored arguments that lie in one buffer one range of it, so that it is copied once: where that is no more to
@@ -86,26 +94,41 @@ impl Context {
     }
 }
 
-/// Records the copy: whole rows, then what is left. The buffer needs `COPY_SRC`; `bound` begins and ends on 16 bytes.
-pub(crate) fn copy(encoder: &mut wgpu::CommandEncoder, bound: &Bound<'_>, texture: &wgpu::Texture) {
-    let Bound::Buffer { buffer, offset, size } = *bound else { return };
-    let (rows, rest) = (size / ROW, size % ROW / TEXEL);
-    let mut part = |first: u64, width: u64, height: u64| {
-        if width * height == 0 {
-            return;
-        }
+/// Records the copy of what is bound. The buffer needs `COPY_SRC`; `bound` begins and ends on 16 bytes.
+fn copy(encoder: &mut wgpu::CommandEncoder, bound: &Bound<'_>, texture: &wgpu::Texture) {
+    if let Bound::Buffer { buffer, offset, size } = *bound {
+        copy_part(encoder, buffer, offset, 0..size, texture);
+    }
+}
+
+/// Records the copy of some of the bytes from `offset` on to where they lie in their mirror; all begin and end on 16 bytes.
+pub(crate) fn copy_part(
+    encoder: &mut wgpu::CommandEncoder,
+    buffer: &wgpu::Buffer,
+    offset: u64,
+    bytes: std::ops::Range<u64>,
+    texture: &wgpu::Texture,
+) {
+    const ACROSS: u64 = WIDE as u64;
+    let (mut texel, end) = (bytes.start / TEXEL, bytes.end / TEXEL);
+    while texel < end {
+        let (x, left) = (texel % ACROSS, end - texel);
+        // Whole rows at once, else what is left of this one.
+        let (width, height) = match x {
+            0 if left >= ACROSS => (ACROSS, left / ACROSS),
+            _ => (left.min(ACROSS - x), 1),
+        };
         let layout = wgpu::TexelCopyBufferLayout {
-            offset: offset + first * ROW,
+            offset: offset + texel * TEXEL,
             bytes_per_row: Some(ROW as u32),
             rows_per_image: None,
         };
-        let origin = wgpu::Origin3d { x: 0, y: first as u32, z: 0 };
+        let origin = wgpu::Origin3d { x: x as u32, y: (texel / ACROSS) as u32, z: 0 };
         encoder.copy_buffer_to_texture(
             wgpu::TexelCopyBufferInfo { buffer, layout },
             wgpu::TexelCopyTextureInfo { texture, mip_level: 0, origin, aspect: wgpu::TextureAspect::All },
             wgpu::Extent3d { width: width as u32, height: height as u32, depth_or_array_layers: 1 },
         );
-    };
-    part(0, u64::from(WIDE), rows);
-    part(rows, rest, 1);
+        texel += width * height;
+    }
 }

@@ -141,7 +141,8 @@ impl Context {
         views.check()?;
         let args = op.args();
         let copied = |spec: &Spec| args.iter().filter(|a| spec.mirrors(a.name)).all(|a| a.handle.can_be_copied());
-        self.record_spec(encoder, &op, step, &views.choose_where(self.caps(), copied)?)
+        let allowed = |spec: &Spec| copied(spec) && !spec.wants_standing();
+        self.record_spec(encoder, &op, step, &views.choose_where(self.caps(), allowed)?)
     }
 
     /// Records an op with a given kernel of [`Op::candidates`].

@@ -152,9 +152,9 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Bytes of each mirror texture.
-    pub(super) fn mirrors(&self) -> Vec<u64> {
-        mirrors::sizes(self.nodes.iter().map(|node| (node, &self.graph)))
+    /// Bytes of all mirror textures.
+    pub(super) fn mirrors(&self) -> u64 {
+        mirrors::Sizes::of(self.nodes.iter().map(|node| (node, &self.graph))).total()
     }
 
     /// The role it computes.
@@ -282,8 +282,14 @@ impl Compiler<'_> {
         let args = op.args();
         let weights = args.iter().filter(|a| self.info(a.handle).kind == Kind::Weight);
         let weights: Vec<_> = weights.map(|a| a.name).collect();
+        let stands =
+            |arg: &&Arg<&Tensor>| mirrors::stands(op, arg.name) && self.info(arg.handle).kind == Kind::Persistent;
         // Weights lie still: what is to be mirrored changes with each step.
-        let spec = views.choose_where(self.caps, |spec| !weights.iter().any(|name| spec.mirrors(name)))?;
+        let spec = views.choose_where(self.caps, |spec| {
+            let mut mirrored = args.iter().filter(|arg| spec.mirrors(arg.name));
+            !weights.iter().any(|name| spec.mirrors(name))
+                && (!spec.wants_standing() || mirrored.all(|arg| stands(&arg)))
+        })?;
         let domain = match args.iter().find(|a| a.access == Access::Write).map(|a| self.info(a.handle).rows) {
             Some(Rows::Of(domain)) => domain,
             _ => Domain::Tokens,

@@ -28,7 +28,7 @@ impl Plan {
             dispatches: self.nodes.iter().map(|n| (n.name.clone(), n.spec.label())).collect(),
             weights: weights.values().sum(),
             persistent: persistent.values().sum(),
-            transient: self.pool.iter().chain(&self.mirrors()).sum(),
+            transient: self.pool.iter().sum::<u64>() + self.mirrors(),
             step: 4 * self.capacity.step_words(&self.heights) as u64,
         }
     }

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::mirrors::{self, Copy, Extent};
+use super::mirrors::{self, Copy, Extent, Mirror, Texture};
 use super::plan::{Node, Place, bytes_of};
 use super::{Plan, Step, Weights};
-use crate::gpu::{Bound, Context, Pipeline, compile_all, grid};
+use crate::gpu::{Bound, Context, Pipeline, compile_all, grid, mirror};
 use crate::kernel::{Arg, Role};
 use crate::{Error, Result};
 
@@ -16,6 +16,7 @@ pub struct Session {
     buffers: HashMap<String, wgpu::Buffer>,
     pool: Vec<wgpu::Buffer>,
     mirrors: Vec<wgpu::Texture>,
+    standing: HashMap<String, Standing>,
     step: wgpu::Buffer,
     belt: wgpu::util::StagingBelt,
     plans: Vec<Ready>,
@@ -30,7 +31,17 @@ struct Ready {
 struct Bind {
     pipeline: Arc<Pipeline>,
     group: wgpu::BindGroup,
+    /// Before the dispatch, into what it reads.
     copies: Vec<Copy>,
+    /// After it, of what it has written.
+    after: Vec<Copy>,
+}
+
+/// A mirror that stands beside a persistent tensor.
+struct Standing {
+    texture: wgpu::Texture,
+    /// It holds what the tensor does: the plans' own dispatches write it, or the caller said so.
+    current: bool,
 }
 
 impl std::fmt::Debug for Session {
@@ -82,14 +93,19 @@ impl Session {
         }
         gpu.prepare(&plans)?;
         let (buffers, pool, step) = allocate(gpu, &plans)?;
-        let sizes = mirrors::sizes(plans.iter().flat_map(|p| p.nodes.iter().map(|node| (node, &p.graph))));
-        let textures = sizes.into_iter().map(|bytes| gpu.mirror_texture(bytes)).collect::<Result<_>>()?;
+        let nodes = || plans.iter().flat_map(|p| p.nodes.iter().map(|node| (node, &p.graph)));
+        let sizes = mirrors::Sizes::of(nodes());
+        let standing = sizes.standing.iter().map(|(name, &bytes)| {
+            let current = nodes().any(|(node, graph)| !mirrors::written(node, graph, |other| other == name).is_empty());
+            Ok((name.clone(), Standing { texture: gpu.mirror_texture(bytes)?, current }))
+        });
         let mut session = Self {
             belt: wgpu::util::StagingBelt::new(gpu.device().clone(), step.size().max(4096)),
             gpu: gpu.clone(),
             buffers,
             pool,
-            mirrors: textures,
+            mirrors: sizes.passing.iter().map(|&bytes| gpu.mirror_texture(bytes)).collect::<Result<_>>()?,
+            standing: standing.collect::<Result<_>>()?,
             step,
             plans: Vec::new(),
             _weights: weights.clone(),
@@ -101,9 +117,22 @@ impl Session {
         Ok(session)
     }
 
-    /// A persistent tensor's buffer, by its name: ids, outputs, taps, the KV cache.
+    /// A persistent tensor's buffer, by its name: ids, outputs, taps, the KV cache. Who writes a KV cache, or a memory's keys
+    /// and values, tells so by [`Self::settle`].
     pub fn buffer(&self, name: &str) -> Option<&wgpu::Buffer> {
         self.buffers.get(name)
+    }
+
+    /// Says that the caller has written a persistent tensor, or has recorded that here, and leaves it alone from then on.
+    ///
+    /// Where ops read such a tensor through a copy (the KV cache on a software adapter), the copy is made here. Without it,
+    /// they may see what the tensor was before.
+    pub fn settle(&mut self, encoder: &mut wgpu::CommandEncoder, name: &str) {
+        if let (Some(buffer), Some(standing)) = (self.buffers.get(name), self.standing.get_mut(name)) {
+            let bytes = buffer.size().min(mirror::bytes_of(&standing.texture)) / 16 * 16;
+            mirror::copy_part(encoder, buffer, 0, 0..bytes, &standing.texture);
+            standing.current = true;
+        }
     }
 
     /// The plan for a role.
@@ -166,7 +195,8 @@ impl Session {
             let size = wgpu::BufferSize::new(node.constants.len().next_multiple_of(16) as u64);
             let constants = wgpu::BufferBinding { buffer: &uniform, offset: (i * SLOT) as u64, size };
             let step = wgpu::BufferBinding { buffer: &self.step, offset: 0, size: None };
-            let copies = self.copies(plan, node);
+            let copies = self.copies(mirrors::of(node, &plan.graph));
+            let after = self.copies(mirrors::written(node, &plan.graph, |name| self.standing.contains_key(name)));
             let views: Vec<_> = copies.iter().map(|c| c.texture.create_view(&Default::default())).collect();
             let args = args.into_iter().map(|arg| {
                 match copies.iter().zip(&views).find(|(copy, _)| copy.mirror.bindings.contains(&arg.binding)) {
@@ -175,22 +205,31 @@ impl Session {
                 }
             });
             let group = self.gpu.bind(&pipeline, constants, step, &args.collect::<Vec<_>>());
-            binds.push(Bind { pipeline, group, copies });
+            binds.push(Bind { pipeline, group, copies, after });
         }
         Ok(binds)
     }
 
-    fn copies(&self, plan: &Plan, node: &Node) -> Vec<Copy> {
-        let copy = |mirror: mirrors::Mirror| {
+    fn copies(&self, mirrors: Vec<Mirror>) -> Vec<Copy> {
+        let copy = |mut mirror: Mirror| {
             let buffer = match &mirror.place {
                 Place::Persistent(name) => self.buffers.get(name),
                 Place::Pool(slot) => self.pool.get(*slot),
                 Place::Weight(_) => None,
             };
-            let texture = self.mirrors.get(mirror.slot)?.clone();
-            Some(Copy { buffer: buffer?.clone(), texture, mirror })
+            let texture = match &mirror.texture {
+                Texture::Passing(number) => self.mirrors.get(*number)?,
+                Texture::Standing(name) => &self.standing.get(name)?.texture,
+            };
+            // What is written may be more than what is read.
+            mirror.bytes = mirror.bytes.min(mirror::bytes_of(texture));
+            Some(Copy { buffer: buffer?.clone(), texture: texture.clone(), mirror })
         };
-        mirrors::of(node, &plan.graph).into_iter().filter_map(copy).collect()
+        mirrors.into_iter().filter_map(copy).collect()
+    }
+
+    fn is_current(&self, mirror: &Mirror) -> bool {
+        matches!(&mirror.texture, Texture::Standing(name) if self.standing.get(name).is_some_and(|s| s.current))
     }
 }
 
@@ -233,15 +272,19 @@ impl Cursor<'_> {
             self.session.plans[self.plan].dispatches[self.next..end].iter().zip(&self.groups[self.next..])
         {
             let Some([x, y]) = grid(groups)? else { continue };
-            if !bind.copies.is_empty() {
+            // A pass ends before the encoder is used again.
+            for copy in bind.copies.iter().filter(|copy| !self.session.is_current(&copy.mirror)) {
                 *pass = None;
-                bind.copies.iter().for_each(|copy| copy.record(encoder, &self.extent));
+                copy.before(encoder, &self.extent);
             }
-            // The pass ends before the encoder is used again.
-            let pass = pass.get_or_insert_with(|| encoder.begin_compute_pass(&descriptor).forget_lifetime());
-            pass.set_pipeline(&bind.pipeline.pipeline);
-            pass.set_bind_group(0, &bind.group, &[]);
-            pass.dispatch_workgroups(x, y, 1);
+            let open = pass.get_or_insert_with(|| encoder.begin_compute_pass(&descriptor).forget_lifetime());
+            open.set_pipeline(&bind.pipeline.pipeline);
+            open.set_bind_group(0, &bind.group, &[]);
+            open.dispatch_workgroups(x, y, 1);
+            for copy in &bind.after {
+                *pass = None;
+                copy.after(encoder, &self.extent);
+            }
         }
         self.next = end;
         Ok(())

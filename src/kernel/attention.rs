@@ -118,7 +118,7 @@ pub struct Spec {
     bias: bool,
     keys: Keys,
     weights: bool,
-    /// How q, k and v are read.
+    /// How k and v are read, and q by [`Spec::query`].
     rows: Rows,
     /// Rows of y are whole quads (`Body::Tile`, and `Body::Lanes` with mirrors).
     aligned: bool,
@@ -138,6 +138,9 @@ enum Body {
 
 /// Query rows of one workgroup of `attention`.
 const TILE: u32 = 64;
+
+/// The widest heads for which lanes read numbers from buffers: of wider ones that is too much code.
+const WIDE: u32 = 64;
 
 /// Invocations of a workgroup of `attention_row`: few workgroups run when there is one query, so these must be large.
 const ROW: u32 = 256;
@@ -184,9 +187,27 @@ impl Spec {
         }
     }
 
+    /// How q is read. A single row of it is read once, for which no copy pays.
+    fn query(&self) -> Rows {
+        match (self.body, self.rows) {
+            (Body::RowLanes { .. }, Rows::Mirror) => Rows::Quads,
+            (_, rows) => rows,
+        }
+    }
+
     /// The argument is read through a mirror.
     pub(super) fn mirrors(&self, argument: &str) -> bool {
-        self.rows == Rows::Mirror && matches!(argument, "q" | "k" | "v")
+        match argument {
+            "q" => self.query() == Rows::Mirror,
+            "k" | "v" => self.rows == Rows::Mirror,
+            _ => false,
+        }
+    }
+
+    /// It reads each key once, so that mirrors pay only where they stand from step to step; but wide heads are too much
+    /// code without.
+    pub(in crate::kernel) fn wants_standing(&self) -> bool {
+        self.rows == Rows::Mirror && matches!(self.body, Body::RowLanes { .. }) && self.bucket <= WIDE
     }
 }
 
@@ -234,13 +255,13 @@ impl Attention<View> {
             Candidate::new(spec, if reduce == Reduce::Subgroup { caps.subgroups() } else { Ok(()) })
         };
         let width = *caps.lanes().as_ref().unwrap_or(&8);
-        let mut rows: Vec<_> = self.lanes(caps, spec(Body::RowLanes { width })).into();
+        let mut rows = self.lanes(caps, spec(Body::RowLanes { width }));
         rows.extend([row(Reduce::Subgroup), row(Reduce::Workgroup)]);
         if self.weights.is_some() {
             return rows;
         }
         let panels = panels(bucket(self.head_dim), width);
-        let mut tiles: Vec<_> = self.lanes(caps, spec(Body::Lanes { width, panels })).into();
+        let mut tiles = self.lanes(caps, spec(Body::Lanes { width, panels }));
         // An invocation keeps query and output in registers: of wider heads they would spill.
         let narrow = if self.head_dim <= 128 { Ok(()) } else { Err("the head is wider than 128".into()) };
         let aligned = self.y.is_some_and(|y| self.quads(&y));
@@ -257,8 +278,9 @@ impl Attention<View> {
         view.aligned() && self.head_dim.is_multiple_of(4)
     }
 
-    /// A kernel of the software tier: reading mirrors, or else the buffers themselves.
-    fn lanes(&self, caps: &Caps, spec: Spec) -> [Candidate; 2] {
+    /// The kernels of the software tier: reading mirrors; for a single row also the buffers by quads; or else number by
+    /// number.
+    fn lanes(&self, caps: &Caps, spec: Spec) -> Vec<Candidate> {
         let tile = matches!(spec.body, Body::Lanes { .. });
         let cosine = tile && self.similarity == Similarity::Cosine;
         let able = match caps.lanes() {
@@ -267,27 +289,30 @@ impl Attention<View> {
         };
         let candidate = |spec, choice: Choice| Candidate::new(spec, able.clone().and(choice));
         let inputs = [&self.q, &self.k, &self.v];
-        // A single row reads a key once, for which a copy does not pay; but wide heads are much code without one.
-        let wide = spec.bucket > 64;
-        let fast = if tile || wide {
-            let mirrored = inputs.iter().try_for_each(|v| mirror::fits(caps, v)).and(match self.head_dim % 4 {
-                0 => Ok(()),
-                _ => Err("head_dim is no multiple of 4".into()),
-            });
-            let aligned = tile && self.y.as_ref().is_some_and(|y| self.quads(y));
-            candidate(Spec { rows: Rows::Mirror, aligned, ..spec }, mirrored)
-        } else {
-            let whole = inputs.into_iter().all(|v| self.quads(v));
-            let why = "rows do not begin and end on multiples of 4 elements";
-            candidate(Spec { rows: Rows::Quads, ..spec }, if whole { Ok(()) } else { Err(why.into()) })
+        let wide = spec.bucket > WIDE;
+        let whole = match inputs.iter().all(|v| self.quads(v)) {
+            true => Ok(()),
+            false => Err(mirror::UNALIGNED.to_owned()),
         };
+        let mirrored = inputs.iter().try_for_each(|v| mirror::fits(caps, v)).and(whole.clone());
+        let aligned = tile && self.y.as_ref().is_some_and(|y| self.quads(y));
+        let mut all = vec![candidate(Spec { rows: Rows::Mirror, aligned, ..spec }, mirrored.clone())];
+        let direct = if tile { mirrored } else { whole };
+        if !tile && !wide {
+            all.push(candidate(Spec { rows: Rows::Quads, ..spec }, direct.clone()));
+        }
         // Numbers read one by one are so much code that drivers take seconds: so the tile is low, the head narrow.
         let body = match spec.body {
             Body::Lanes { width, .. } => Body::Lanes { width, panels: (8 / width).max(1) },
             body => body,
         };
-        let short = if wide { Err("heads this wide are read through mirrors only".into()) } else { Ok(()) };
-        [fast, candidate(Spec { body, rows: Rows::Scalar, ..spec }, short)]
+        let scalar = match direct {
+            _ if wide => Err("heads this wide are read through mirrors only".into()),
+            Ok(()) => Err(mirror::WHOLE_QUADS.into()),
+            Err(_) => Ok(()),
+        };
+        all.push(candidate(Spec { body, rows: Rows::Scalar, ..spec }, scalar));
+        all
     }
 
     pub(super) fn dispatch(&self, spec: &super::Spec, _: Domain) -> Dispatch {

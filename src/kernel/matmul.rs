@@ -113,8 +113,6 @@ enum Body {
 /// Tiles of `matmul`: rows, columns, depth of a block, rows of an invocation (it has four columns). Lower ones give more
 /// workgroups and wait less for memory, higher ones load less. The blocks fill 16 KiB at most, the default limit.
 const TILES: [[u32; 4]; 3] = [[16, 32, 64, 2], [32, 32, 32, 4], [64, 64, 32, 8]];
-/// Why a kernel does not read element by element.
-const WHOLE_QUADS: &str = "rows are made of whole quads";
 /// Workgroups for which the next higher tile is taken: a large GPU has some 130 cores.
 const ENOUGH: usize = 96;
 /// Rows of a tile of `matmul_lanes`: each loads its columns once, so taller ones are faster (4, 8, 16: 0.37, 0.48 and 0.55
@@ -313,7 +311,7 @@ impl Matmul<View> {
         };
         let w = self.layout == Layout::Kn || self.w.aligned() && self.batch.w.is_multiple_of(4);
         let (quads, scalars) = match w && self.x.aligned() && self.batch.x.is_multiple_of(4) {
-            true => (Ok(()), Err(WHOLE_QUADS.into())),
+            true => (Ok(()), Err(mirror::WHOLE_QUADS.into())),
             false => (Err(mirror::UNALIGNED.into()), Ok(())),
         };
         [
@@ -331,7 +329,7 @@ impl Matmul<View> {
         let aligned = self.spec(body, Rows::Mirror).aligned;
         let residual = self.residual.filter(|_| aligned).map_or(Ok(()), |v| mirror::fits(caps, &v));
         let mirrored = mirror::fits(caps, &self.x).and(residual);
-        let direct = if mirrored.is_ok() { Err(WHOLE_QUADS.into()) } else { Ok(()) };
+        let direct = if mirrored.is_ok() { Err(mirror::WHOLE_QUADS.into()) } else { Ok(()) };
         [lanes(Rows::Mirror, mirrored), lanes(Rows::Scalar, direct)]
     }
 

@@ -255,7 +255,7 @@ impl Spec {
         }
     }
 
-    /// The argument's buffer is copied into a texture right before the dispatch, which reads the copy.
+    /// The argument is read from a texture with a copy of its buffer: made right before the dispatch, or one that stands.
     pub(crate) fn mirrors(&self, argument: &str) -> bool {
         match self {
             Self::Matmul(spec) => spec.mirrors(argument),
@@ -263,6 +263,11 @@ impl Spec {
             Self::Norm(spec) => spec.mirrors(argument),
             _ => false,
         }
+    }
+
+    /// It is for mirrors that stand: one made for its sake costs more than it saves.
+    pub(crate) fn wants_standing(&self) -> bool {
+        matches!(self, Self::Attention(spec) if spec.wants_standing())
     }
 }
 

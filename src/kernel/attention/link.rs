@@ -9,16 +9,7 @@ impl Spec {
         let link = match self.body {
             Body::Tile { unrolled } => self.link_tile(unrolled),
             Body::Row { reduce, unrolled } => self.link_row(reduce, unrolled),
-            Body::RowLanes { width } => Link::new("attention_row_lanes", Constants::WGSL)
-                .number("WG", width)
-                .number("QUADS", self.bucket / 4)
-                .number("LOADS", (self.bucket / 4).div_ceil(width))
-                .flag("WEIGHTS", self.weights)
-                .part("parts/power")
-                .part("parts/window")
-                .quads("q", 2, self.rows)
-                .quads("k", 3, self.rows)
-                .quads("v", 4, self.rows),
+            Body::RowLanes { width } => self.link_row_lanes(width),
             Body::Lanes { width, panels } => self.link_lanes(width, panels),
         };
         let output = match self.weights {
@@ -78,6 +69,23 @@ impl Spec {
         match self.rows {
             Rows::Quads if unrolled => link.number("AHEAD", 4).unrolled("turns", self.bucket / 16),
             _ => link.number("AHEAD", 1),
+        }
+    }
+
+    fn link_row_lanes(&self, width: u32) -> Link {
+        let link = Link::new("attention_row_lanes", Constants::WGSL)
+            .number("WG", width)
+            .number("QUADS", self.bucket / 4)
+            .number("LOADS", (self.bucket / 4).div_ceil(width))
+            .flag("WEIGHTS", self.weights)
+            .part("parts/power")
+            .part("parts/window")
+            .quads("q", 2, self.query())
+            .quads("k", 3, self.rows)
+            .quads("v", 4, self.rows);
+        match self.wants_standing() {
+            true => link.number("TURN", width).unrolled("turns", 1),
+            false => link.number("TURN", 2),
         }
     }
 

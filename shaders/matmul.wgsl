@@ -20,26 +20,31 @@ fn slot(deep: u32, quad: u32, quads: u32) -> u32 {
     return deep * 4u * quads + (quad ^ (deep % 8u % quads));
 }
 
-// Four rows of x at four depths: a column for each depth.
+// Four rows of x at four depths: a column for each depth. The host unrolls loops up to `four` on GPUs; elsewhere it is a 4
+// that a driver cannot tell, or its compiler would unroll what is costly to compile.
 fn x_block(x0: u32, m: u32, k: u32) -> mat4x4f {
-    let last = row_count() - 1u;
-    return transpose(mat4x4f(
-        x_quad(x0 + min(m, last) * c.x_stride, k, c.k),
-        x_quad(x0 + min(m + 1u, last) * c.x_stride, k, c.k),
-        x_quad(x0 + min(m + 2u, last) * c.x_stride, k, c.k),
-        x_quad(x0 + min(m + 3u, last) * c.x_stride, k, c.k),
-    ));
+    let four = min(c.k + 3u, 4u);
+    var block = mat4x4f();
+    for (var r = 0u; r < four; r++) { // unroll
+        let quad = x_quad(x0 + min(m + r, row_count() - 1u) * c.x_stride, k, c.k);
+        for (var i = 0u; i < 4u; i++) { // unroll
+            block[i] = select(block[i], quad, i == r);
+        }
+    }
+    return transpose(block);
 }
 
 // Likewise of W.
 fn w_block(w0: u32, n: u32, k: u32) -> mat4x4f {
-    let last = c.n - 1u;
-    return transpose(mat4x4f(
-        w_four(w0, min(n, last), k),
-        w_four(w0, min(n + 1u, last), k),
-        w_four(w0, min(n + 2u, last), k),
-        w_four(w0, min(n + 3u, last), k),
-    ));
+    let four = min(c.k + 3u, 4u);
+    var block = mat4x4f();
+    for (var r = 0u; r < four; r++) { // unroll
+        let quad = w_four(w0, min(n + r, c.n - 1u), k);
+        for (var i = 0u; i < 4u; i++) { // unroll
+            block[i] = select(block[i], quad, i == r);
+        }
+    }
+    return transpose(block);
 }
 
 @compute @workgroup_size(WG)

@@ -20,29 +20,35 @@ fn slot(deep: u32, quad: u32, quads: u32) -> u32 {
     return deep * 4u * quads + (quad ^ (deep % 8u % quads));
 }
 
-// Four rows of x at four depths: a column for each depth. The host unrolls loops up to `four` on GPUs; elsewhere it is a 4
-// that a driver cannot tell, or its compiler would unroll what is costly to compile.
+// 4, but not so that a driver can tell, whose compiler would unroll what is costly to compile. The host unrolls it on GPUs.
+fn four() -> u32 {
+    return min(c.k + 3u, 4u);
+}
+
+// With another row.
+fn with_row(block: mat4x4f, r: u32, quad: vec4f) -> mat4x4f {
+    return mat4x4f(
+        select(block[0], quad, r == 0u),
+        select(block[1], quad, r == 1u),
+        select(block[2], quad, r == 2u),
+        select(block[3], quad, r == 3u),
+    );
+}
+
+// Four rows of x at four depths: a column for each depth.
 fn x_block(x0: u32, m: u32, k: u32) -> mat4x4f {
-    let four = min(c.k + 3u, 4u);
     var block = mat4x4f();
-    for (var r = 0u; r < four; r++) { // unroll
-        let quad = x_quad(x0 + min(m + r, row_count() - 1u) * c.x_stride, k, c.k);
-        for (var i = 0u; i < 4u; i++) { // unroll
-            block[i] = select(block[i], quad, i == r);
-        }
+    for (var r = 0u; r < four(); r++) { // unroll
+        block = with_row(block, r, x_quad(x0 + min(m + r, row_count() - 1u) * c.x_stride, k, c.k));
     }
     return transpose(block);
 }
 
 // Likewise of W.
 fn w_block(w0: u32, n: u32, k: u32) -> mat4x4f {
-    let four = min(c.k + 3u, 4u);
     var block = mat4x4f();
-    for (var r = 0u; r < four; r++) { // unroll
-        let quad = w_four(w0, min(n + r, c.n - 1u), k);
-        for (var i = 0u; i < 4u; i++) { // unroll
-            block[i] = select(block[i], quad, i == r);
-        }
+    for (var r = 0u; r < four(); r++) { // unroll
+        block = with_row(block, r, w_four(w0, min(n + r, c.n - 1u), k));
     }
     return transpose(block);
 }

@@ -208,7 +208,7 @@ fn link_tile([rows, columns, depth, each]: [u32; 4], unrolled: bool) -> Link {
         .number("EACH_M", each)
         .number("QUADS_M", each.div_ceil(4))
         .number("W_BLOCKS", columns / rows);
-    if unrolled { link.unrolled("DEEP", depth / 4).unrolled("four", 4) } else { link }
+    if unrolled { link.unrolled("DEEP", depth / 4).unrolled("four()", 4) } else { link }
 }
 
 impl Matmul<View> {

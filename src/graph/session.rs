@@ -93,12 +93,11 @@ impl Session {
         }
         gpu.prepare(&plans)?;
         let (buffers, pool, step) = allocate(gpu, &plans)?;
-        let nodes = || plans.iter().flat_map(|p| p.nodes.iter().map(|node| (node, &p.graph)));
-        let sizes = mirrors::Sizes::of(nodes());
-        let standing = sizes.standing.iter().map(|(name, &bytes)| {
-            let current = nodes().any(|(node, graph)| !mirrors::written(node, graph, |other| other == name).is_empty());
-            Ok((name.clone(), Standing { texture: gpu.mirror_texture(bytes)?, current }))
-        });
+        let sizes = mirrors::Sizes::of(plans.iter().flat_map(|p| p.nodes.iter().map(|node| (node, &p.graph))));
+        let standing = sizes
+            .standing
+            .into_iter()
+            .map(|(name, bytes)| Ok((name, Standing { texture: gpu.mirror_texture(bytes)?, current: false })));
         let mut session = Self {
             belt: wgpu::util::StagingBelt::new(gpu.device().clone(), step.size().max(4096)),
             gpu: gpu.clone(),
@@ -112,6 +111,11 @@ impl Session {
         };
         for plan in plans {
             let dispatches = session.bind(&plan, weights)?;
+            for copy in dispatches.iter().flat_map(|bind| &bind.after) {
+                if let Texture::Standing(name) = &copy.mirror.texture {
+                    session.standing.entry(name.clone()).and_modify(|standing| standing.current = true);
+                }
+            }
             session.plans.push(Ready { plan, dispatches });
         }
         Ok(session)

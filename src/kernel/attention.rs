@@ -140,7 +140,7 @@ enum Body {
 const TILE: u32 = 64;
 
 /// The widest heads for which lanes read numbers from buffers: of wider ones that is too much code.
-const WIDE: u32 = 64;
+const WIDEST_DIRECT: u32 = 64;
 
 /// Invocations of a workgroup of `attention_row`: few workgroups run when there is one query, so these must be large.
 const ROW: u32 = 256;
@@ -207,7 +207,7 @@ impl Spec {
     /// It reads each key once, so that mirrors pay only where they stand from step to step; but wide heads are too much
     /// code without.
     pub(in crate::kernel) fn wants_standing(&self) -> bool {
-        self.rows == Rows::Mirror && matches!(self.body, Body::RowLanes { .. }) && self.bucket <= WIDE
+        self.rows == Rows::Mirror && matches!(self.body, Body::RowLanes { .. }) && self.bucket <= WIDEST_DIRECT
     }
 }
 
@@ -289,7 +289,7 @@ impl Attention<View> {
         };
         let candidate = |spec, choice: Choice| Candidate::new(spec, able.clone().and(choice));
         let inputs = [&self.q, &self.k, &self.v];
-        let wide = spec.bucket > WIDE;
+        let wide = spec.bucket > WIDEST_DIRECT;
         let whole = match inputs.iter().all(|v| self.quads(v)) {
             true => Ok(()),
             false => Err(mirror::UNALIGNED.to_owned()),

@@ -185,7 +185,7 @@ impl Op<View> {
         for candidate in self.candidates(caps) {
             match candidate.available {
                 Ok(()) if allowed(&candidate.spec) => return Ok(candidate.spec),
-                Ok(()) => reasons.push(format!("{}: a buffer lacks COPY_SRC", candidate.spec.label())),
+                Ok(()) => reasons.push(format!("{}: a buffer lacks COPY_SRC or is a weight", candidate.spec.label())),
                 Err(why) => reasons.push(format!("{}: {why}", candidate.spec.label())),
             }
         }

@@ -29,7 +29,7 @@ fn main(
     var output: array<vec4f, QUADS>;
     var q_square = 0.0;
     let q0 = c.q_offset + row * c.q_stride + h * c.head_dim;
-    let quads = (c.head_dim + 3u) / 4u;
+    let quads = turns_of((c.head_dim + 3u) / 4u, span.len);
     for (var quad = 0u; quad < quads; quad++) { // unroll
         let four = q_quad(q0, quad * 4u, c.head_dim);
         for (var s = 0u; s < QUADS; s++) { // unroll

@@ -51,7 +51,7 @@ fn main(
     var top: array<f32, PANELS>;
     var peak: array<f32, PANELS>;
     // This loop over quads and the last one put and pick theirs: unrolled they would be much of what a driver has to compile.
-    let quads = (c.head_dim + 3u) / 4u;
+    let quads = turns_of((c.head_dim + 3u) / 4u, span.len);
     for (var quad = 0u; quad < quads; quad++) {
         for (var p = 0u; p < PANELS; p++) { // unroll
             let row = span.start + min(i0 + p * WG + lane, i_last);

@@ -28,7 +28,8 @@ fn main(
     var query: array<vec4f, QUADS>;
     var q_square = 0.0;
     // A loop over quads, which puts each in its place: unrolled it would be much of what a driver has to compile.
-    for (var quad = 0u; quad < (c.head_dim + 3u) / 4u; quad++) {
+    let quads = turns_of((c.head_dim + 3u) / 4u, span.len);
+    for (var quad = 0u; quad < quads; quad++) {
         let four = q_quad(c.q_offset + row * c.q_stride + h * c.head_dim, quad * 4u, c.head_dim);
         if (COSINE) { q_square += dot(four, four); }
         for (var s = 0u; s < QUADS; s++) { // unroll

@@ -82,7 +82,8 @@ fn main(
     for (var i = 0u; i < W_BLOCKS; i++) { // unroll
         w_next[i] = w_block(w0, n0 + (own_quad + i * HIGH) * 4u, own_deep * 4u);
     }
-    for (var k0 = 0u; k0 < c.k; k0 += DEPTH) {
+    let depth = turns_of(c.k, row_count());
+    for (var k0 = 0u; k0 < depth; k0 += DEPTH) {
         for (var d = 0u; d < 4u; d++) { // unroll
             xs[slot(own_deep, own_quad, HIGH) + d * HIGH] = x_next[d];
             for (var i = 0u; i < W_BLOCKS; i++) { // unroll

@@ -33,7 +33,8 @@ fn main(
     let above = tile % tiles_high * 8u;
 
     var sums = array<array<f32, 8>, ROWS>();
-    for (var quad = 0u; quad < (c.k + 3u) / 4u; quad += QUADS) {
+    let quads = turns_of((c.k + 3u) / 4u, rows);
+    for (var quad = 0u; quad < quads; quad += QUADS) {
         var held = array<vec4f, PANELS>();
         for (var panel = 0u; panel < PANELS; panel++) { // unroll
             let m = min(m0 + panel * HELD + lane / QUADS, rows - 1u);

@@ -32,7 +32,7 @@ const fn broken(
 
 #[rustfmt::skip]
 const BREAKS: &[Break] = &[
-    broken("matmul", "matmul", "k0 < c.k; k0 += DEPTH", "k0 + DEPTH < c.k; k0 += DEPTH", "59x65x111"),
+    broken("matmul", "matmul", "k0 < depth; k0 += DEPTH", "k0 + DEPTH < depth; k0 += DEPTH", "59x65x111"),
     broken("matmul", "matmul", "m0 + own_quad * 4u", "m0 + own_quad * 4u + 1u", "59x65x111"),
     broken("matmul", "matmul", "k0 + DEPTH + own_deep * 4u", "k0 + DEPTH + own_deep * 4u + 1u", "59x65x111"),
     broken("matmul", "matmul", ".zwxy", ".xyzw", "59x65x111"),

@@ -148,7 +148,12 @@ pub fn context(adapter: &wgpu::Adapter, quiet: bool) -> Result<Context, Failure>
     };
     let (device, queue) = block_on(None, adapter.request_device(&descriptor))
         .map_err(|e| wgformer::Error::NoDevice(format!("{}: {e}", adapter.get_info().name)))?;
-    Ok(kept::context(&device, &queue, quiet)?)
+    let gpu = kept::context(&device, &queue, quiet)?;
+    if adapter.get_info().device_type == wgpu::DeviceType::Cpu {
+        let adapter = adapter.clone();
+        gpu.set_helpers(move || block_on(None, adapter.request_device(&descriptor)).ok());
+    }
+    Ok(gpu)
 }
 
 /// Name, backend, kind and driver.

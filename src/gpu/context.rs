@@ -20,6 +20,8 @@ struct Inner {
     checked: bool,
     patch: Option<Patch>,
     cache: Option<wgpu::PipelineCache>,
+    #[cfg(not(target_arch = "wasm32"))]
+    helpers: std::sync::OnceLock<super::ahead::Open>,
     pipelines: Mutex<HashMap<Spec, Arc<Pipeline>>>,
 }
 
@@ -30,6 +32,9 @@ pub type Patch = Box<dyn Fn(&Spec, String) -> String + Send + Sync>;
 pub(crate) struct Pipeline {
     pub pipeline: wgpu::ComputePipeline,
     pub layout: wgpu::BindGroupLayout,
+    /// Whether the driver has been asked for its code.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub ran: std::sync::atomic::AtomicBool,
 }
 
 /// What an argument is bound to.
@@ -80,8 +85,28 @@ impl Context {
         floor("max_compute_workgroup_size_x", 256, l.max_compute_workgroup_size_x)?;
         floor("max_compute_workgroup_storage_size", 16384, l.max_compute_workgroup_storage_size)?;
         floor("max_compute_workgroups_per_dimension", 65535, l.max_compute_workgroups_per_dimension)?;
-        let (device, queue) = (device.clone(), queue.clone());
-        Ok(Self(Arc::new(Inner { device, queue, caps, checked, patch, cache, pipelines: Mutex::default() })))
+        Ok(Self::of(device, queue, caps, checked, patch, cache))
+    }
+
+    fn of(
+        device: &wgpu::Device,
+        queue: &wgpu::Queue,
+        caps: Caps,
+        checked: bool,
+        patch: Option<Patch>,
+        cache: Option<wgpu::PipelineCache>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            device: device.clone(),
+            queue: queue.clone(),
+            caps,
+            checked,
+            patch,
+            cache,
+            #[cfg(not(target_arch = "wasm32"))]
+            helpers: Default::default(),
+            pipelines: Mutex::default(),
+        }))
     }
 
     /// This context, and one that compiles the other way: what is verified. A patched one has no other.
@@ -96,9 +121,19 @@ impl Context {
     /// The same device as if it could do no more than this.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn limited(&self, caps: Caps) -> Self {
-        let Inner { device, queue, checked, .. } = &*self.0;
-        let (device, queue, checked) = (device.clone(), queue.clone(), *checked);
-        Self(Arc::new(Inner { device, queue, caps, checked, patch: None, cache: None, pipelines: Mutex::default() }))
+        Self::of(&self.0.device, &self.0.queue, caps, self.0.checked, None, None)
+    }
+
+    /// A context of a further device of the same adapter, which compiles as this one does.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn beside(&self, device: &wgpu::Device, queue: &wgpu::Queue) -> Result<Self> {
+        Self::build(device, queue, self.0.checked, None, None)
+    }
+
+    /// How to open such devices.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn helpers(&self) -> &std::sync::OnceLock<super::ahead::Open> {
+        &self.0.helpers
     }
 
     /// Whether kernels are compiled with wgpu's bounds checks.
@@ -146,7 +181,7 @@ impl Context {
         Ok(lock().entry(*spec).or_insert(made).clone())
     }
 
-    fn compile<T>(&self, spec: &Spec, args: &[Arg<T>]) -> Result<Pipeline> {
+    pub(super) fn compile<T>(&self, spec: &Spec, args: &[Arg<T>]) -> Result<Pipeline> {
         let device = &self.0.device;
         let label = spec.label();
         let mut source = spec.source();
@@ -189,7 +224,12 @@ impl Context {
         match now_or_never(scope.pop()).flatten() {
             // A device that is lost refuses everything.
             Some(error) => self.alive().and(Err(gpu_error(&label, error))),
-            None => Ok(Pipeline { pipeline, layout }),
+            None => Ok(Pipeline {
+                pipeline,
+                layout,
+                #[cfg(not(target_arch = "wasm32"))]
+                ran: Default::default(),
+            }),
         }
     }
 

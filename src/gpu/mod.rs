@@ -1,5 +1,7 @@
 //! What touches wgpu.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod ahead;
 mod caps;
 mod context;
 pub(crate) mod link;

@@ -92,6 +92,8 @@ impl Session {
             return Err(Error::Unsupported { what: "the session".into(), why: why.into() });
         }
         gpu.prepare(&plans)?;
+        #[cfg(not(target_arch = "wasm32"))]
+        gpu.run_ahead(plans.iter().flat_map(|plan| &plan.nodes).map(|node| (node.spec, node.op.args())))?;
         let (buffers, pool, step) = allocate(gpu, &plans)?;
         let sizes = mirrors::Sizes::of(plans.iter().flat_map(|p| p.nodes.iter().map(|node| (node, &p.graph))));
         let standing = sizes

@@ -228,9 +228,11 @@ impl Compiler<'_> {
     /// One op becomes one dispatch, or one for each shard of its weight.
     fn lower(&mut self, name: &str, op: &Op<Tensor>) -> Result<()> {
         self.graph.check(op, &self.capacity)?;
+        // An op may ask for the kernels of another role than the plan's.
+        let role = |own| if own == Role::default() { self.role } else { own };
         let views = match op.map(&mut |t| self.view(t)) {
-            Op::Matmul(op) => Op::Matmul(Matmul { role: self.role, ..op }),
-            Op::Attention(op) => Op::Attention(Attention { role: self.role, ..op }),
+            Op::Matmul(op) => Op::Matmul(Matmul { role: role(op.role), ..op }),
+            Op::Attention(op) => Op::Attention(Attention { role: role(op.role), ..op }),
             other => other,
         };
         // Before shapes: a capacity beyond the device is the limit's matter.

@@ -117,8 +117,11 @@ const TILES: [[u32; 4]; 3] = [[16, 32, 64, 2], [32, 32, 32, 4], [64, 64, 32, 8]]
 const ENOUGH: usize = 96;
 /// Rows of a tile of `matmul_lanes`: each loads its columns once, so taller ones are faster (4, 8, 16: 0.37, 0.48 and 0.55
 /// of the FMA ceiling) until the loop outgrows the instruction cache. A sum is the same chain in all.
-pub(crate) const LANE_ROWS: [u32; 4] = [1, 4, TALLEST / 2, TALLEST];
-const TALLEST: u32 = 16;
+pub(crate) const LANE_ROWS: [u32; 4] = [1, FEW, TALLEST / 2, TALLEST];
+const FEW: u32 = 4;
+pub(crate) const TALLEST: u32 = 16;
+/// Elements of a weight with which up to [`TALLEST`] rows take 0.1 ms in tiles of [`FEW`].
+const SMALL: usize = 1 << 17;
 
 constants! {
     Constants {
@@ -322,7 +325,10 @@ impl Matmul<View> {
 
     /// The software tier's, for packed weights.
     fn packed(&self, caps: &Caps) -> [Candidate; 2] {
-        let rows = LANE_ROWS.into_iter().find(|&rows| self.x.rows <= rows as usize).unwrap_or(TALLEST);
+        let (m, n, k) = self.sizes();
+        // A driver takes longer to compile another tile than thousands of products with a small weight would save.
+        let small = m <= TALLEST as usize && n.saturating_mul(k) <= SMALL;
+        let rows = if small { FEW } else { LANE_ROWS.into_iter().find(|&rows| m <= rows as usize).unwrap_or(TALLEST) };
         let body = Body::Lanes { width: *caps.lanes().as_ref().unwrap_or(&8), rows };
         let lanes = |x, choice: Choice| Candidate::new(self.spec(body, x), self.lanes(caps).and(choice));
         // A residual that is not made of quads is read from its buffer.

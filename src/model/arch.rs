@@ -159,6 +159,12 @@ impl Stack {
         self.windows.get(layer % self.windows.len().max(1)).copied().flatten()
     }
 
+    /// Whether wide heads see few keys: attention's kernel for many queries would be most of what a driver has to compile for
+    /// such a model, and is no faster.
+    pub fn has_few_keys(&self) -> bool {
+        self.head_dim > 64 && self.position.max() <= 64
+    }
+
     /// What layer i multiplies query . key with.
     pub fn scale(&self, layer: usize) -> f32 {
         if self.scale_by_layer { self.scale / (layer + 1) as f32 } else { self.scale }

@@ -248,7 +248,7 @@ impl Builder<'_> {
             causal: sight.causal,
             window: sight.window,
             keys: sight.keys,
-            role: self.role,
+            role: if stack.has_few_keys() { Role::Decode } else { self.role },
             q,
             k,
             v,

@@ -74,7 +74,7 @@ op! {
             window: Option<u32>,
             /// Where the keys are.
             keys: Keys,
-            /// Decides between the kernels for many queries and for few.
+            /// Decides between the kernels for many queries and for few. In a plan `Full` stands for the plan's.
             role: Role,
         }
     }

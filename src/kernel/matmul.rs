@@ -119,9 +119,11 @@ const ENOUGH: usize = 96;
 /// of the FMA ceiling) until the loop outgrows the instruction cache. A sum is the same chain in all.
 pub(crate) const LANE_ROWS: [u32; 4] = [1, FEW, TALLEST / 2, TALLEST];
 const FEW: u32 = 4;
-pub(crate) const TALLEST: u32 = 16;
-/// Elements of a weight with which up to [`TALLEST`] rows take 0.1 ms in tiles of [`FEW`].
+const TALLEST: u32 = 16;
+/// Elements of a weight with which up to [`SHORT`] rows take 0.2 ms in tiles of [`FEW`], half as much again as in the tallest.
 const SMALL: usize = 1 << 17;
+/// The most rows for which small weights have a tile of their own.
+pub(crate) const SHORT: usize = 32;
 
 constants! {
     Constants {
@@ -327,7 +329,7 @@ impl Matmul<View> {
     fn packed(&self, caps: &Caps) -> [Candidate; 2] {
         let (m, n, k) = self.sizes();
         // A driver takes longer to compile another tile than thousands of products with a small weight would save.
-        let small = m <= TALLEST as usize && n.saturating_mul(k) <= SMALL;
+        let small = m <= SHORT && n.saturating_mul(k) <= SMALL;
         let rows = if small { FEW } else { LANE_ROWS.into_iter().find(|&rows| m <= rows as usize).unwrap_or(TALLEST) };
         let body = Body::Lanes { width: *caps.lanes().as_ref().unwrap_or(&8), rows };
         let lanes = |x, choice: Choice| Candidate::new(self.spec(body, x), self.lanes(caps).and(choice));

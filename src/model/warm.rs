@@ -6,7 +6,7 @@ use super::{Model, Padded};
 use crate::generate::Settings;
 use crate::graph::{Capacity, Plan};
 use crate::kernel::Role;
-use crate::kernel::matmul::{LANE_ROWS, TALLEST};
+use crate::kernel::matmul::{LANE_ROWS, SHORT};
 use crate::{Error, Result};
 
 impl Model {
@@ -101,11 +101,11 @@ impl Model {
     }
 }
 
-/// So many sequences that all kernels come up: some depend on how many rows there are, at most (small weights have the
-/// tallest tile for more rows than that only). With two, beams have the rows of each.
+/// So many sequences that all kernels come up: some depend on how many rows there are, at most (small weights have a low
+/// tile for longer). With two, beams have the rows of each.
 fn sizes(software: bool) -> Vec<usize> {
     match software {
-        true => LANE_ROWS.into_iter().chain([2, TALLEST + 1]).map(|rows| rows as usize).collect(),
+        true => LANE_ROWS.map(|rows| rows as usize).into_iter().chain([2, SHORT + 1]).collect(),
         false => (0..=12).map(|doublings| 1 << doublings).collect(),
     }
 }

@@ -31,7 +31,6 @@ pub(super) fn cases() -> Vec<Case> {
         cases.push(Case::rows(format!("{m}x{n}x{k} {dtype}, decoding"), op));
     }
     cases.extend(options());
-    cases.extend(tiles());
     cases.extend(batches());
     cases.push(Case::many(plain(ROOM, 2, 3)));
     cases.push(Case::new("fewer rows than there is room for", plain(40, 67, 33), Step::rows(19)).odd());
@@ -59,8 +58,9 @@ fn plain(m: usize, n: usize, k: usize) -> Matmul<View> {
 fn options() -> impl Iterator<Item = Case> {
     const ACTS: [crate::model::arch::Activation; 6] = [Plain, Relu, Gelu, GeluTanh, Silu, Tanh];
     pairwise(&[6, 3, 2, 2, 2, 3, 2]).into_iter().map(|row| {
-        let (n, k) = [(67, 33), (68, 36)][row[6]];
-        let m = [1, 5, 19][row[5]];
+        // With large weights few rows have a tile of their number.
+        let (m, large) = [(1, true), (5, true), (35, false)][row[5]];
+        let (n, k) = if large { [(1027, 131), (1028, 132)] } else { [(67, 33), (68, 36)] }[row[6]];
         let (act, dtype, kn) = (ACTS[row[0]], [F32, F16, BF16][row[1]], row[2] == 1);
         let w = if kn { View::dense(k, n, dtype) } else { View::dense(n, k, dtype) };
         let op = Matmul {
@@ -74,25 +74,6 @@ fn options() -> impl Iterator<Item = Case> {
         let name = format!("{act:?} {dtype} {:?} bias {} residual {} {m}x{n}x{k}", op.layout, row[3], row[4]);
         let case = Case::rows(name, op);
         if row[6] == 0 { case.odd() } else { case }
-    })
-}
-
-/// Weights so large that few rows have the tile of their number, of whole quads and not.
-fn tiles() -> impl Iterator<Item = Case> {
-    pairwise(&[3, 3, 2, 2, 2, 2]).into_iter().map(|row| {
-        let (m, (n, k)) = ([1, 3, 7][row[0]], [(1027, 131), (1028, 132)][row[5]]);
-        let (dtype, kn) = ([F32, F16, BF16][row[1]], row[2] == 1);
-        let w = if kn { View::dense(k, n, dtype) } else { View::dense(n, k, dtype) };
-        let op = Matmul {
-            w,
-            bias: (row[3] == 1).then(|| matrix(1, n)),
-            residual: (row[4] == 1).then(|| matrix(m, n)),
-            layout: if kn { Layout::Kn } else { Layout::Nk },
-            ..plain(m, n, k)
-        };
-        let name = format!("{dtype} {:?} bias {} residual {} {m}x{n}x{k}", op.layout, row[3], row[4]);
-        let case = Case::rows(name, op).large();
-        if row[5] == 0 { case.odd() } else { case }
     })
 }
 

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{Random, block_on};
-use wgformer::model::arch::{Activation, Arch, Biases, Head, Mlp, Norm, Position, RopeScaling, Stack};
 use wgformer::model::forward::{Choice, Outputs, Sizes, graph};
 use wgformer::weights::{DType, HostTensor};
 use wgformer::{Capacity, Context, Plan, Role, Session, Step, Weights};
@@ -16,22 +15,7 @@ use wgformer::{Capacity, Context, Plan, Role, Session, Step, Weights};
 const KEYS: usize = 40;
 
 fn plans(gpu: &Context) -> Vec<Plan> {
-    let stack = Stack {
-        layers: 1,
-        width: 48,
-        heads: 4,
-        kv_heads: 2,
-        head_dim: 12,
-        ffn: 80,
-        norm: Norm { rms: true, eps: 1e-5, before: true },
-        mlp: Mlp { act: Activation::Silu, gated: true },
-        position: Position::Rope { theta: 10000.0, max: KEYS, scaling: RopeScaling::None },
-        scale: 1.0 / 12f32.sqrt(),
-        biases: Biases::NONE,
-        final_norm: true,
-        ..Stack::default()
-    };
-    let arch = Arch { vocab: 61, decoder: Some(stack), head: Head::Untied, ..Arch::default() };
+    let arch = common::decoder(1, KEYS);
     let outputs = Outputs { choice: Choice::Top { k: 3, scale: 1.0 }, ..Outputs::default() };
     let plan = |(role, tokens)| {
         let graph = graph(&arch, role, outputs, Sizes { slots: KEYS }, &|_| DType::F32);

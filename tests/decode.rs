@@ -9,7 +9,7 @@ mod common;
 use common::{Random, bits, block_on};
 use wgformer::graph::{Rows, State};
 use wgformer::kernel::{Attention, Keys};
-use wgformer::model::arch::{Activation, Arch, Biases, Head, Mlp, Norm, Position, RopeScaling, Stack};
+use wgformer::model::arch::Arch;
 use wgformer::model::forward::{Outputs, Sizes, graph};
 use wgformer::weights::{DType, HostTensor};
 use wgformer::{Capacity, Context, Graph, Plan, Role, Session, Step, Weights};
@@ -20,22 +20,7 @@ const NEW: usize = 16;
 const PROMPT: [u32; 5] = [7, 3, 11, 50, 2];
 
 fn arch() -> Arch {
-    let stack = Stack {
-        layers: 2,
-        width: 48,
-        heads: 4,
-        kv_heads: 2,
-        head_dim: 12,
-        ffn: 80,
-        norm: Norm { rms: true, eps: 1e-5, before: true },
-        mlp: Mlp { act: Activation::Silu, gated: true },
-        position: Position::Rope { theta: 10000.0, max: KEYS, scaling: RopeScaling::None },
-        scale: 1.0 / 12f32.sqrt(),
-        biases: Biases::NONE,
-        final_norm: true,
-        ..Stack::default()
-    };
-    Arch { vocab: 61, decoder: Some(stack), head: Head::Untied, ..Arch::default() }
+    common::decoder(2, KEYS)
 }
 
 fn source(name: &str, [rows, cols]: [usize; 2]) -> wgformer::Result<HostTensor> {

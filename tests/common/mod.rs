@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 use wgformer::Context;
+use wgformer::model::arch::{Activation, Arch, Biases, Head, Mlp, Norm, Position, RopeScaling, Stack};
 
 /// The adapter that the tests run on: the best one, or the one whose name contains `WGFORMER_ADAPTER`.
 pub fn adapter() -> wgpu::Adapter {
@@ -47,6 +48,26 @@ pub const DECODERS: [&str; 14] = [
     "qwen2",
     "qwen3",
 ];
+
+/// A small decoder of Llama's kind.
+pub fn decoder(layers: usize, positions: usize) -> Arch {
+    let stack = Stack {
+        layers,
+        width: 48,
+        heads: 4,
+        kv_heads: 2,
+        head_dim: 12,
+        ffn: 80,
+        norm: Norm { rms: true, eps: 1e-5, before: true },
+        mlp: Mlp { act: Activation::Silu, gated: true },
+        position: Position::Rope { theta: 10000.0, max: positions, scaling: RopeScaling::None },
+        scale: 1.0 / 12f32.sqrt(),
+        biases: Biases::NONE,
+        final_norm: true,
+        ..Stack::default()
+    };
+    Arch { vocab: 61, decoder: Some(stack), head: Head::Untied, ..Arch::default() }
+}
 
 /// Bits, for comparisons that allow no rounding.
 pub fn bits(values: &[f32]) -> Vec<u32> {

@@ -120,10 +120,10 @@ const ENOUGH: usize = 96;
 pub(crate) const LANE_ROWS: [u32; 4] = [1, FEW, TALLEST / 2, TALLEST];
 const FEW: u32 = 4;
 const TALLEST: u32 = 16;
-/// Elements of a weight with which up to [`SHORT`] rows take 0.2 ms in tiles of [`FEW`], half as much again as in the tallest.
+/// Elements of a weight with which up to [`SHORT`] rows take 0.15 ms in tiles of [`FEW`], half as much again as in the tallest.
 const SMALL: usize = 1 << 17;
 /// The most rows for which small weights have a tile of their own.
-pub(crate) const SHORT: usize = 32;
+pub(crate) const SHORT: usize = 24;
 
 constants! {
     Constants {

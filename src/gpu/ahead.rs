@@ -1,7 +1,7 @@
 //! Machine code ahead of the first run, on several devices side by side.
 //!
 //! Mesa's software driver generates a kernel's code when it is first dispatched, on the one thread of the device's queue
-//! (0.04 to 0.8 s each), and keeps it in a cache on disk which all devices share. So kernels are dispatched beforehand, for
+//! (0.03 to 0.6 s each), and keeps it in a cache on disk which all devices share. So kernels are dispatched beforehand, for
 //! no workgroups: by some on this device, by others on helpers, whose code this device then finds in that cache.
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use crate::{Error, Result};
 pub(super) type Open = Box<dyn Fn() -> Option<(wgpu::Device, wgpu::Queue)> + Send + Sync>;
 
 /// Code that is not there yet takes more than so many times as long as its pipeline: 14 to 19 times with Mesa's software driver,
-/// while its cache takes 0.9 times at most, and a driver that generates it with the pipeline 0.1 times.
+/// while its cache takes less than once, and a driver that generates it with the pipeline 0.1 times.
 const LATE: u32 = 3;
 
 /// Devices at work: each holds some 30 MB while its compiler runs.

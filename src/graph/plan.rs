@@ -157,6 +157,11 @@ impl Plan {
         mirrors::Sizes::of(self.nodes.iter().map(|node| (node, &self.graph))).total()
     }
 
+    /// The kernel of each dispatch.
+    pub(crate) fn kernels(&self) -> impl Iterator<Item = Spec> {
+        self.nodes.iter().map(|node| node.spec)
+    }
+
     /// The role it computes.
     pub fn role(&self) -> Role {
         self.role

@@ -75,7 +75,7 @@ impl Context {
 
     /// How many kernels of these plans are not compiled yet.
     pub(crate) fn unprepared<'a>(&self, plans: impl IntoIterator<Item = &'a Plan>) -> usize {
-        let specs = plans.into_iter().flat_map(|plan| &plan.nodes).map(|node| node.spec);
+        let specs = plans.into_iter().flat_map(Plan::kernels);
         specs.filter(|spec| !self.has(spec)).collect::<std::collections::HashSet<_>>().len()
     }
 }
@@ -115,7 +115,9 @@ impl Session {
             let dispatches = session.bind(&plan, weights)?;
             for copy in dispatches.iter().flat_map(|bind| &bind.after) {
                 if let Texture::Standing(name) = &copy.mirror.texture {
-                    session.standing.entry(name.clone()).and_modify(|standing| standing.current = true);
+                    if let Some(standing) = session.standing.get_mut(name) {
+                        standing.current = true;
+                    }
                 }
             }
             session.plans.push(Ready { plan, dispatches });

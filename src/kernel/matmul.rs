@@ -70,7 +70,7 @@ op! {
             layout: Layout,
             /// Several products at once.
             batch: Batch,
-            /// Decides between the kernels for many rows and for few.
+            /// Decides between the kernels for many rows and for few. In a plan `Full` stands for the plan's.
             role: Role,
         }
     }

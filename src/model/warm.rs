@@ -116,3 +116,31 @@ fn lists(arch: &Arch, batch: usize) -> Vec<Vec<u32>> {
     let id = (0..arch.vocab as u32).find(|id| Some(*id) != arch.pad_token).unwrap_or(0);
     vec![vec![id]; batch]
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use crate::gpu::Caps;
+    use crate::graph::{Capacity, Plan};
+    use crate::kernel::Role;
+    use crate::model::Blueprint;
+    use crate::model::forward::{Outputs, Sizes};
+
+    /// A word's first translation is nearly all the driver's compiler: attention over the own sequence is all that the
+    /// encoder of the model in the command line needs beside the decoder's kernels.
+    #[test]
+    fn a_small_encoder_shares_its_decoders_kernels() {
+        let caps = Caps { cpu: true, subgroup: Some((8, 8)), ..Caps::baseline() };
+        let blueprint = Blueprint::open("assets/g2p-en-us").expect("a blueprint");
+        let kernels = |role, tokens| {
+            let graph = blueprint.graph(role, Outputs::default(), Sizes { slots: 64 });
+            let capacity = Capacity { tokens, sequences: 2, memory: 20, keys: 64 };
+            let plan = Plan::compile(&caps, &graph, role, capacity).expect("a plan");
+            plan.kernels().collect::<HashSet<_>>()
+        };
+        let (encoder, decoder) = (kernels(Role::Full, 20), kernels(Role::Decode, 2));
+        let own: Vec<_> = encoder.difference(&decoder).map(|spec| spec.body()).collect();
+        assert_eq!(own, ["attention_row_lanes"], "{own:?}");
+    }
+}
